@@ -1,0 +1,50 @@
+# make demo   the whole road on the built-in market: finetune, backtest, report
+# make test   lint, types and the fast tests       make test-slow   the minutes-long ones
+# Both make the environment in .venv first, if it is not there yet.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Recipes name the environment by a relative path: the project's own may hold spaces.
+
+.PHONY: help env demo test lint test-fast test-slow format clean
+
+help:
+	@sed -n '1,3p' Makefile
+
+env: $(VENV)/ready
+
+# torch first and alone: a resolver that backtracks with torch in the same call may fetch another build of it.
+$(VENV)/ready: constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: env
+	$(BIN)/python train.py experiment=demo
+	$(BIN)/python backtest.py experiment=demo
+	@echo
+	@echo "To go on, activate the environment:"
+	@echo "  source '$(CURDIR)/$(VENV)/bin/activate'"
+
+test: env lint test-fast
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-fast: env
+	$(BIN)/pytest -m "not slow"
+
+test-slow: env
+	$(BIN)/pytest -m slow
+
+format: env
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

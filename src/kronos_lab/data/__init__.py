@@ -1,0 +1,1 @@
+"""K-lines: what a bar is, where bars come from, and windows over them."""

@@ -1,0 +1,1 @@
+"""From past bars to sampled futures."""

@@ -1,0 +1,81 @@
+"""From logits to tokens: temperature, top-k, top-p, and draws from numbers that are a function of the series.
+
+The random numbers of a forecast come from a counter-based generator: those of one path of one series depend on
+(seed, symbol, date, path) and on nothing else, so they are the same in any batch, on any rank, for any number of paths.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kronos_lab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Attributes:
+        temperature: logits are divided by it; above 0.
+        top_p: with top_k = 0, tokens whose better ones already have more than this probability are dropped.
+        top_k: above 0, only the best `top_k` tokens are kept and `top_p` is ignored; 1 is the greedy choice.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 0.9
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise InputError(f"temperature (T) must be above 0, not {self.temperature}; top_k=1 is the greedy choice")
+        if self.top_k < 0 or self.top_k != int(self.top_k):
+            raise InputError(f"top_k must be a whole number from 0 (off), not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p must lie in (0, 1], not {self.top_p}")
+
+    def probabilities(self, logits_BV: Tensor) -> Tensor:
+        """Logits [B, V] → the probabilities drawn from, float32 [B, V]."""
+        logits_BV = logits_BV.float() / self.temperature
+        if self.top_k > 0:
+            worst_kept_B1 = logits_BV.topk(min(self.top_k, logits_BV.shape[-1]), dim=-1).values[:, -1:]
+            logits_BV = logits_BV.masked_fill(logits_BV < worst_kept_B1, -torch.inf)
+        elif self.top_p < 1:
+            ordered_BV, order_BV = logits_BV.sort(dim=-1, descending=True)
+            p_BV = ordered_BV.softmax(-1)
+            better_BV = p_BV.cumsum(-1) - p_BV
+            better_BV[:, 0] = 0.0  # the best token stays, whatever the rounding
+            dropped_BV = torch.zeros_like(better_BV, dtype=torch.bool).scatter(-1, order_BV, better_BV > self.top_p)
+            logits_BV = logits_BV.masked_fill(dropped_BV, -torch.inf)
+        return logits_BV.softmax(-1)
+
+    def draw(self, logits_BV: Tensor, uniform_B: Tensor) -> Tensor:
+        """Tokens [B] by inverting the cumulative distribution at `uniform_B` in [0, 1)."""
+        if self.top_k == 1:
+            return logits_BV.argmax(-1)
+        cumulative_BV = self.probabilities(logits_BV).cumsum(-1)
+        total_B1 = cumulative_BV[:, -1:].contiguous()
+        token_B1 = torch.searchsorted(cumulative_BV, uniform_B.unsqueeze(-1) * total_B1, right=True)
+        last_B1 = torch.searchsorted(cumulative_BV, total_B1)  # last token of positive probability
+        return torch.minimum(token_B1, last_B1).squeeze(-1)
+
+
+def series_uniforms(seed: int, symbol: str, date: str, paths: int, horizon: int) -> np.ndarray:
+    """Uniform numbers of one forecast, float32 [P, H, 2] in [0, 1): path, step, half (s1, s2).
+
+    Args:
+        seed: of the whole job.
+        symbol: name of the series.
+        date: signal date (or last stamp), ISO.
+        paths: number of sample paths P; the first ones are the same for a larger P.
+        horizon: steps H; the first ones are the same for a larger H.
+    """
+    digest = hashlib.blake2b(f"{seed}\0{symbol}\0{date}".encode(), digest_size=16).digest()
+    key = np.frombuffer(digest, dtype=np.uint64)
+    rows = [
+        np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, path])).random((horizon, 2), dtype=np.float32)
+        for path in range(paths)
+    ]
+    return np.stack(rows)

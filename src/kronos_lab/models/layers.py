@@ -1,0 +1,209 @@
+"""Building blocks shared by the tokenizer and the predictor: norm, feed-forward, rotary attention, block.
+
+Names of parameters are those of the published checkpoints. Shapes: B series, T bars, Q queries, D width.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ROTARY_BASE = 10000.0
+NORM_EPSILON = 1e-5
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of a run of positions, float32 [T, head width]."""
+
+    cos_TW: Tensor
+    sin_TW: Tensor
+
+    def apply(self, x_BHTW: Tensor) -> Tensor:
+        """Rotate the pairs (i, i + W/2) of each head vector by the angle of its position."""
+        first, second = x_BHTW.chunk(2, dim=-1)
+        turned = torch.cat((-second, first), dim=-1)
+        return x_BHTW * self.cos_TW.to(x_BHTW.dtype) + turned * self.sin_TW.to(x_BHTW.dtype)
+
+
+class KeyValueCache:
+    """Keys and values of the bars seen so far, in buffers allocated once for `capacity` bars."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self._keys_BHTW: Tensor | None = None
+        self._values_BHTW: Tensor | None = None
+
+    def append(self, keys_BHTW: Tensor, values_BHTW: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values; return views of all stored so far."""
+        if self._keys_BHTW is None or self._values_BHTW is None:
+            batch, heads, _, width = keys_BHTW.shape
+            self._keys_BHTW = keys_BHTW.new_empty(batch, heads, self.capacity, width)
+            self._values_BHTW = torch.empty_like(self._keys_BHTW)
+        end = self.length + keys_BHTW.shape[2]
+        self._keys_BHTW[:, :, self.length : end] = keys_BHTW
+        self._values_BHTW[:, :, self.length : end] = values_BHTW
+        self.length = end
+        return self._keys_BHTW[:, :, :end], self._values_BHTW[:, :, :end]
+
+    def repeat_series(self, times: int) -> None:
+        """Give each series `times` copies of its own, next to each other: [B] → [B · times]."""
+        if self._keys_BHTW is not None and self._values_BHTW is not None:
+            self._keys_BHTW = self._keys_BHTW.repeat_interleave(times, dim=0)
+            self._values_BHTW = self._values_BHTW.repeat_interleave(times, dim=0)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm, computed in float32 whatever the input's dtype."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(d_model))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """[..., D] → [..., D] in the dtype of the input."""
+        x = x_BTD.float()
+        return (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + NORM_EPSILON)).type_as(x_BTD) * self.weight
+
+
+class FeedForward(nn.Module):
+    """Gated feed-forward: `w2(silu(w1 x) · w3 x)`, no biases."""
+
+    def __init__(self, d_model: int, ff_dim: int, dropout_p: float) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(d_model, ff_dim, bias=False)
+        self.w3 = nn.Linear(d_model, ff_dim, bias=False)
+        self.w2 = nn.Linear(ff_dim, d_model, bias=False)
+        self.dropout = nn.Dropout(dropout_p)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """[..., D] → [..., D]."""
+        return self.dropout(self.w2(F.silu(self.w1(x_BTD)) * self.w3(x_BTD)))
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotation angles by position. `inv_freq` is a buffer because the published checkpoints hold it.
+
+    Cosines and sines are computed when asked for and never kept: a kept table would go stale on a device move and
+    could not be trained through after a pass under `inference_mode`.
+    """
+
+    inv_freq: Tensor
+
+    def __init__(self, head_width: int) -> None:
+        super().__init__()
+        exponents = torch.arange(0, head_width, 2).float() / head_width
+        self.register_buffer("inv_freq", ROTARY_BASE**-exponents)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
+        # A cast of the whole model (to bfloat16, say) must not round the angles: only device moves are followed.
+        exact = self.inv_freq
+        super()._apply(fn, recurse)
+        if self.inv_freq.dtype != exact.dtype:
+            self.inv_freq = exact.to(self.inv_freq.device)
+        return self
+
+    def forward(self, length: int, start: int = 0) -> Rotation:
+        """Rotation of positions `start .. start + length - 1`."""
+        positions = torch.arange(start, start + length, device=self.inv_freq.device)
+        angles_TW = torch.outer(positions.to(self.inv_freq.dtype), self.inv_freq).repeat(1, 2)
+        return Rotation(angles_TW.cos(), angles_TW.sin())
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention over a memory of bars; self-attention where query and memory are one."""
+
+    def __init__(self, d_model: int, n_heads: int, attn_dropout_p: float = 0.0, resid_dropout_p: float = 0.0) -> None:
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"d_model {d_model} is not a multiple of n_heads {n_heads}")
+        self.n_heads = n_heads
+        self.attn_dropout_p = attn_dropout_p
+        self.q_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model)
+        self.v_proj = nn.Linear(d_model, d_model)
+        self.out_proj = nn.Linear(d_model, d_model)
+        self.rotary = RotaryEmbedding(d_model // n_heads)
+        self.resid_dropout = nn.Dropout(resid_dropout_p)
+
+    def _heads(self, x_BTD: Tensor) -> Tensor:
+        return x_BTD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+    def forward(
+        self,
+        query_BQD: Tensor,
+        memory_BTD: Tensor,
+        rotation: Rotation | None,
+        cache: KeyValueCache | None = None,
+        mask_BQT: Tensor | None = None,
+    ) -> Tensor:
+        """Attend causally (or as `mask_BQT`, True where a query may look, says) → [B, Q, D].
+
+        With `rotation`, queries and keys are rotated by it, so Q = T. With `cache`, the memory is appended to it and
+        the query sees all it holds: for Q = 1 that is the causal mask; a longer query needs an empty cache.
+        """
+        q = self._heads(self.q_proj(query_BQD))
+        k, v = self._heads(self.k_proj(memory_BTD)), self._heads(self.v_proj(memory_BTD))
+        if rotation is not None:
+            q, k = rotation.apply(q), rotation.apply(k)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        attended_BHQW = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=None if mask_BQT is None else mask_BQT.unsqueeze(1),
+            dropout_p=self.attn_dropout_p if self.training else 0.0,
+            is_causal=mask_BQT is None and q.shape[2] > 1,
+        )
+        return self.resid_dropout(self.out_proj(attended_BHQW.transpose(1, 2).flatten(-2)))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: causal self-attention, then feed-forward, each added to its input."""
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        ff_dim: int,
+        ffn_dropout_p: float,
+        attn_dropout_p: float,
+        resid_dropout_p: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = RMSNorm(d_model)
+        self.self_attn = Attention(d_model, n_heads, attn_dropout_p, resid_dropout_p)
+        self.norm2 = RMSNorm(d_model)
+        self.ffn = FeedForward(d_model, ff_dim, ffn_dropout_p)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotation: Rotation,
+        cache: KeyValueCache | None = None,
+        mask_BTT: Tensor | None = None,
+    ) -> Tensor:
+        """[B, T, D] → [B, T, D]; arguments as those of `Attention`."""
+        normed = self.norm1(x_BTD)
+        x_BTD = x_BTD + self.self_attn(normed, normed, rotation, cache, mask_BTT)
+        return x_BTD + self.ffn(self.norm2(x_BTD))
+
+
+def run_blocks(
+    blocks: Iterable[nn.Module],
+    x_BTD: Tensor,
+    caches: list[KeyValueCache] | None = None,
+    mask_BTT: Tensor | None = None,
+) -> Tensor:
+    """Pass [B, T, D] through a stack of blocks; positions go on where the caches, if any, end."""
+    rotation: Rotation | None = None
+    for layer, block in enumerate(blocks):
+        assert isinstance(block, TransformerBlock)
+        cache = caches[layer] if caches is not None else None
+        if rotation is None:  # the angles of all blocks of a stack are the same: computed once
+            rotation = block.self_attn.rotary(x_BTD.shape[1], start=cache.length if cache is not None else 0)
+        x_BTD = block(x_BTD, rotation, cache, mask_BTT)
+    return x_BTD
