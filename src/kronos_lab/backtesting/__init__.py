@@ -1,0 +1,1 @@
+"""Forecasts of a universe, signals, exchange, portfolio and report."""

@@ -1,0 +1,201 @@
+"""What is forecast, and in which batches: every member with a bar and a full lookback, day after day.
+
+Batches hold numpy arrays on purpose: Lightning casts tensors of a batch to the trainer's precision, and raw prices
+in bfloat16 would be off by half a percent.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kronos_lab.data.bars import Bars
+from kronos_lab.data.time_features import time_features
+from kronos_lab.errors import InputError
+from kronos_lab.forecasting.token_sampling import series_uniforms
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How the series of a backtest are cut into batches; with it, forecasts repeat to the last bit.
+
+    Series are ordered by date, then symbol. Rank r of w forecasts batches r, r + w, r + 2w, ...
+
+    Attributes:
+        series: series to forecast, over all days and ranks.
+        series_per_batch: of all batches but the last.
+        paths: sample paths per series.
+        lookback: bars each forecast sees.
+        horizon: bars forecast.
+        seed: of the random numbers, see `series_uniforms`.
+    """
+
+    series: int
+    series_per_batch: int
+    paths: int
+    lookback: int
+    horizon: int
+    seed: int
+
+    @property
+    def batches(self) -> int:
+        """Number of batches over all ranks."""
+        return -(-self.series // self.series_per_batch)
+
+    def rows(self, batch: int) -> slice:
+        """Series of one batch."""
+        return slice(batch * self.series_per_batch, min((batch + 1) * self.series_per_batch, self.series))
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as JSON holds it."""
+        return {"order": "date, symbol", "batches": self.batches, **asdict(self)}
+
+
+def series_per_batch(backtest_batch_size: int, paths: int) -> int:
+    """Series of a batch under the bound on series × paths; InputError where not even one fits."""
+    if not 1 <= paths <= backtest_batch_size:
+        raise InputError(
+            f"forecast.paths={paths} must lie between 1 and backtest_batch_size={backtest_batch_size}, "
+            "the bound on series × paths"
+        )
+    return backtest_batch_size // paths
+
+
+class ForecastBatch(NamedTuple):
+    """The input of one batch, numpy.
+
+    Attributes:
+        batch: its number in the plan.
+        symbol_B: strings.
+        date_B: datetime64[ns], stamp of the last bar of the context.
+        context_BCF: float32, adjusted bars in the order of `FIELDS`.
+        stamp_BC5: calendar features of the context.
+        future_stamp_BH5: calendar features of the bars to forecast.
+        uniforms_BPH2: random numbers of the draws.
+    """
+
+    batch: int
+    symbol_B: np.ndarray
+    date_B: np.ndarray
+    context_BCF: np.ndarray
+    stamp_BC5: np.ndarray
+    future_stamp_BH5: np.ndarray
+    uniforms_BPH2: np.ndarray
+
+
+class Forecast(NamedTuple):
+    """The output of one batch, numpy.
+
+    Attributes:
+        batch: its number in the plan.
+        parts: series forecast at once; more than one number where memory ran out on the whole batch.
+        symbol_B: strings.
+        date_B: datetime64[ns], stamp of the last bar the forecaster saw.
+        last_close_B: float32, adjusted close of that bar.
+        paths_BPHF: float32, forecast bars in adjusted units.
+    """
+
+    batch: int
+    parts: list[int]
+    symbol_B: np.ndarray
+    date_B: np.ndarray
+    last_close_B: np.ndarray
+    paths_BPHF: np.ndarray
+
+
+class ForecastDataset(Dataset[ForecastBatch]):
+    """The batches of a plan, each gathered when it is asked for.
+
+    Args:
+        bars: all bars of the market's symbols.
+        signal_row_S: int64, rows into `bars`, one per series: the last bar of its context. Each has a full
+            lookback behind it. In any order; the dataset orders them by date, then symbol.
+        plan: how the series are cut into batches.
+        future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars.
+    """
+
+    def __init__(
+        self,
+        bars: Bars,
+        signal_row_S: np.ndarray,
+        plan: BatchPlan,
+        future_stamps: Callable[[int, int], pd.DatetimeIndex],
+    ) -> None:
+        self.bars = bars
+        self.plan = plan
+        position_S = bars.position_M[signal_row_S]
+        order = np.lexsort((signal_row_S, position_S))  # rows are symbol after symbol
+        self.row_S = signal_row_S[order]
+        signal_position_U, self._day_S = np.unique(position_S[order], return_inverse=True)
+        self._stamp_L5 = time_features(bars.calendar)
+        self._future_stamp_UH5 = np.stack(
+            [time_features(future_stamps(int(position), plan.horizon)) for position in signal_position_U]
+        )
+        self._symbols = np.asarray(bars.symbols, dtype=object)
+
+    def __len__(self) -> int:
+        return self.plan.batches
+
+    def __getitem__(self, batch: int) -> ForecastBatch:
+        series = self.plan.rows(batch)
+        row_B = self.row_S[series]
+        context_row_BC = row_B[:, None] + np.arange(1 - self.plan.lookback, 1)
+        position_BC = self.bars.position_M[context_row_BC]
+        symbol_B = self._symbols[np.searchsorted(self.bars.offsets, row_B, side="right") - 1]
+        date_B = self.bars.calendar[position_BC[:, -1]]
+        uniforms = [
+            series_uniforms(self.plan.seed, symbol, iso_date(date), self.plan.paths, self.plan.horizon)
+            for symbol, date in zip(symbol_B, date_B, strict=True)
+        ]
+        return ForecastBatch(
+            batch=batch,
+            symbol_B=symbol_B,
+            date_B=date_B.to_numpy(),
+            context_BCF=self.bars.values_MF[context_row_BC],
+            stamp_BC5=self._stamp_L5[position_BC],
+            future_stamp_BH5=self._future_stamp_UH5[self._day_S[series]],
+            uniforms_BPH2=np.stack(uniforms),
+        )
+
+
+def iso_date(stamp: pd.Timestamp) -> str:
+    """Key of a signal day: the date, with the time of day where the bars have one."""
+    return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else stamp.isoformat()
+
+
+class RankBatches(Sampler[int]):
+    """Every `world`-th batch, beginning with number `rank`: no batch on two ranks, none left out."""
+
+    def __init__(self, batches: int, rank: int, world: int) -> None:
+        self.numbers = range(rank, batches, world)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+class ForecastDataModule(LightningDataModule):
+    """Gives each rank its batches. The trainer needs `use_distributed_sampler=False`: the sharding is ours.
+
+    Args:
+        dataset: the batches of all ranks.
+    """
+
+    def __init__(self, dataset: ForecastDataset) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer batches than ranks
+
+    def predict_dataloader(self) -> DataLoader[ForecastBatch]:
+        """Batches of this rank."""
+        assert self.trainer is not None
+        if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
+            raise InputError("trainer.use_distributed_sampler must be false: backtests shard their own batches")
+        sampler = RankBatches(len(self.dataset), self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(self.dataset, sampler=sampler, batch_size=None)

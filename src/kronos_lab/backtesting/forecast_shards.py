@@ -1,0 +1,128 @@
+"""Forecasts on disk: Parquet shards, each complete or absent, and a manifest beside them.
+
+Layout of a shard: one row per series (a symbol on a signal day) with
+
+- `symbol`, `date` (stamp of the last bar the forecaster saw), `last_close` (float32, adjusted, of that bar);
+- one column per field of a bar, a list of P · H float32: all H steps of path 0, then of path 1, and so on.
+
+The Parquet metadata of a shard says which batches are in it; `manifest.json` has the settings, the batch plan and,
+once every rank has finished, all shards. Shards that an interrupted run leaves behind are whole.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast
+from kronos_lab.backtesting.signals import Signal, score_frame
+from kronos_lab.data.bars import FIELDS
+from kronos_lab.errors import InputError
+from kronos_lab.runs.summary import write_json
+
+MANIFEST_FILE = "manifest.json"
+BATCHES_KEY = b"kronos_lab.batches"
+
+
+class StoredForecasts(NamedTuple):
+    """One shard as arrays.
+
+    Attributes:
+        symbol_B: strings.
+        date_B: datetime64[ns].
+        last_close_B: float32, adjusted.
+        paths: per field that was asked for, float32 [B, P, H].
+    """
+
+    symbol_B: np.ndarray
+    date_B: np.ndarray
+    last_close_B: np.ndarray
+    paths: dict[str, np.ndarray]
+
+
+def write_shard(path: Path, forecasts: Sequence[Forecast]) -> None:
+    """Write batches to one shard, under a temporary name first: a shard is never half a file."""
+    batches = [{"batch": forecast.batch, "parts": forecast.parts} for forecast in forecasts]
+    table = pa.concat_tables(_table(forecast) for forecast in forecasts)
+    partial = path.with_name(f"{path.name}.partial")
+    pq.write_table(table.replace_schema_metadata({BATCHES_KEY: json.dumps(batches)}), partial, compression="zstd")
+    partial.replace(path)
+
+
+def write_manifest(folder: Path, settings: Mapping[str, Any], plan: BatchPlan, finished: bool) -> None:
+    """Write `manifest.json`; a finished one lists the shards, and every batch of the plan is in exactly one of them.
+
+    Args:
+        folder: the folder of the shards.
+        settings: what made the forecasts besides the plan: weights, data, sampling, seed.
+        plan: the batches of all ranks.
+        finished: whether all ranks have written all their shards.
+    """
+    shards = _shards(folder, plan) if finished else []
+    content = {"finished": finished, **settings, "batch_plan": plan.describe(), "shards": shards}
+    write_json(folder / MANIFEST_FILE, content)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Manifest of a finished forecast; InputError where there is none or the forecast was interrupted."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} holds no forecasts: it has no {MANIFEST_FILE}")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if not manifest["finished"]:
+        raise InputError(f"the forecasts in {folder} were interrupted before the end: run the backtest again")
+    return manifest
+
+
+def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[StoredForecasts]:
+    """The shards of a finished forecast, one at a time."""
+    manifest = read_manifest(folder)
+    shape = (-1, manifest["batch_plan"]["paths"], manifest["batch_plan"]["horizon"])
+    for shard in manifest["shards"]:
+        table = pq.read_table(folder / shard["file"], columns=["symbol", "date", "last_close", *fields])
+        yield StoredForecasts(
+            symbol_B=np.asarray(table["symbol"].to_pylist(), dtype=object),
+            date_B=table["date"].to_numpy(),
+            last_close_B=table["last_close"].to_numpy(),
+            paths={name: table[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in fields},
+        )
+
+
+def score_forecasts(folder: Path, signal: Signal) -> pd.DataFrame:
+    """Scores of a finished forecast as a frame [L, N], see `signals`."""
+    dates, symbols, scores = [], [], []
+    for shard in read_forecasts(folder, fields=("close",)):
+        dates.append(shard.date_B)
+        symbols.append(shard.symbol_B)
+        scores.append(signal(shard.paths["close"], shard.last_close_B))
+    return score_frame(np.concatenate(dates), np.concatenate(symbols), np.concatenate(scores))
+
+
+def _table(forecast: Forecast) -> pa.Table:
+    paths, horizon = forecast.paths_BPHF.shape[1:3]
+    columns = {
+        "symbol": pa.array(forecast.symbol_B, pa.string()),
+        "date": pa.array(forecast.date_B, pa.timestamp("ns")),
+        "last_close": pa.array(forecast.last_close_B, pa.float32()),
+    }
+    for number, field in enumerate(FIELDS):
+        values = pa.array(np.ascontiguousarray(forecast.paths_BPHF[..., number]).reshape(-1), pa.float32())
+        columns[field] = pa.FixedSizeListArray.from_arrays(values, paths * horizon)
+    return pa.table(columns)
+
+
+def _shards(folder: Path, plan: BatchPlan) -> list[dict[str, Any]]:
+    shards: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.parquet")):
+        metadata = pq.read_metadata(path)
+        batches = json.loads(metadata.metadata[BATCHES_KEY])
+        shards.append({"file": path.name, "series": metadata.num_rows, "batches": batches})
+    found = sorted(batch["batch"] for shard in shards for batch in shard["batches"])
+    if found != list(range(plan.batches)):
+        raise RuntimeError(f"{folder} holds batches {found}, where the plan has 0 to {plan.batches - 1} once each")
+    return shards

@@ -1,0 +1,69 @@
+"""Keeps what `Trainer.predict` forecasts: each rank appends its own finished shards while it goes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast
+from kronos_lab.backtesting.forecast_shards import write_manifest, write_shard
+
+
+class ForecastWriter(Callback):
+    """Writes `<folder>/rank-<r>-shard-<n>.parquet` and the manifest, see `forecast_shards`.
+
+    Args:
+        folder: new or empty.
+        plan: the batches of all ranks.
+        settings: what else made the forecasts, for the manifest.
+        series_per_shard: rows after which a shard is closed; a killed run loses fewer than these per rank.
+    """
+
+    def __init__(
+        self, folder: Path, plan: BatchPlan, settings: Mapping[str, Any], series_per_shard: int = 5_000
+    ) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.settings = settings
+        self.series_per_shard = series_per_shard
+        self._waiting: list[Forecast] = []
+        self._shards = 0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Rank 0 makes the folder and an unfinished manifest."""
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_manifest(self.folder, self.settings, self.plan, finished=False)
+        trainer.strategy.barrier("forecast folder")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the batch, and close a shard when there is enough for one."""
+        self._waiting.append(outputs)
+        if sum(len(forecast.symbol_B) for forecast in self._waiting) >= self.series_per_shard:
+            self._close_shard(trainer.global_rank)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the last shard; when all ranks have, rank 0 checks that no batch is missing or there twice."""
+        self._close_shard(trainer.global_rank)
+        trainer.strategy.barrier("forecast shards")
+        if trainer.is_global_zero:
+            write_manifest(self.folder, self.settings, self.plan, finished=True)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """An interrupted run keeps every batch that was finished."""
+        self._close_shard(trainer.global_rank)
+
+    def _close_shard(self, rank: int) -> None:
+        if self._waiting:
+            write_shard(self.folder / f"rank-{rank:03d}-shard-{self._shards:05d}.parquet", self._waiting)
+            self._waiting = []
+            self._shards += 1

@@ -1,0 +1,213 @@
+"""Trade a score day by day with qlib's strategy, executor and exchange, and keep the ledger.
+
+The scores of day t are traded at the open of the next session: a name bought there earns from that open on.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from kronos_lab.backtesting.exchange import ExchangeSettings
+from kronos_lab.data.market import Market
+from kronos_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from qlib.backtest.executor import BaseExecutor
+    from qlib.strategy.base import BaseStrategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopkDropout:
+    """Settings of qlib's `TopkDropoutStrategy`: hold the best names, replace a few of the worst each day.
+
+    Attributes:
+        topk: names to hold.
+        n_drop: names to replace per day at most.
+        hold_thresh: sessions a name is held at least; 1 keeps the exchange's rule that what was bought today
+            is sold tomorrow at the earliest.
+        risk_degree: share of the cash that may be spent.
+        only_tradable: pass over names that cannot be traded at the open when choosing what to buy and sell.
+        forbid_all_trade_at_limit: do not even sell at the upper limit or buy at the lower one.
+    """
+
+    topk: int
+    n_drop: int
+    hold_thresh: int
+    risk_degree: float
+    only_tradable: bool
+    forbid_all_trade_at_limit: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_drop <= self.topk:
+            raise InputError(f"strategy.n_drop={self.n_drop} is not between 1 and strategy.topk={self.topk}")
+        if self.hold_thresh < 1:
+            raise InputError(f"strategy.hold_thresh={self.hold_thresh}: shares bought today cannot be sold today")
+        if not 0 < self.risk_degree <= 1:
+            raise InputError(f"strategy.risk_degree={self.risk_degree} is not a share of the cash (0 to 1)")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the portfolio did. Shares and prices are adjusted; unadjusted shares are shares · factor.
+
+    Attributes:
+        daily: per session: account (cash + holdings at the close, currency), cash, holdings, names held,
+            gross_return and net_return (before and after cost, fractions of the account of the day before),
+            cost and turnover (bought plus sold value), both fractions of that account too.
+        holdings: one row per session and name held at its close: date, symbol, shares, close, value, weight,
+            sessions_held. A suspended name keeps its last close.
+        trades: one row per fill: date, symbol, side, shares, price, factor, value, cost.
+    """
+
+    daily: pd.DataFrame
+    holdings: pd.DataFrame
+    trades: pd.DataFrame
+
+
+def simulate(
+    market: Market,
+    score_LN: pd.DataFrame,
+    strategy: TopkDropout,
+    exchange: ExchangeSettings,
+    account: float,
+) -> Ledger:
+    """Trade the scores, from the session after the first signal day to the one after the last, if it has bars.
+
+    Args:
+        market: daily market the scores belong to.
+        score_LN: scores, rows are signal days; higher is better, NaN is no opinion.
+        strategy: what to hold.
+        exchange: what can be traded, and at what cost.
+        account: cash to begin with, in currency.
+
+    Raises:
+        InputError: more names wanted than scored, fields the market lacks, no session to trade on.
+    """
+    if market.freq != "day":
+        raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
+    _refuse_too_many_names(score_LN, strategy)
+    missing = sorted(field for field in exchange.fields() if not market.has_field(field))
+    if missing:
+        raise InputError(
+            f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
+            "exchange.limit_threshold=null trades without limits"
+        )
+    sessions = trading_sessions(market.calendar, pd.DatetimeIndex(score_LN.index))
+    with _quiet_qlib():
+        trader, executor = _strategy_and_executor(score_LN, strategy, exchange, account, sessions)
+        fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
+        daily, positions = executor.trade_account.get_portfolio_metrics()
+    return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
+
+
+def trading_sessions(calendar: pd.DatetimeIndex, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Sessions on which signals are traded: every session after the first signal day, up to the one after the last."""
+    first = int(calendar.searchsorted(signal_days[0])) + 1
+    last = min(int(calendar.searchsorted(signal_days[-1])) + 1, len(calendar) - 1)
+    if first > last:
+        raise InputError(
+            f"nothing to trade: the only signal is of {signal_days[0]:%Y-%m-%d}, the last day with bars; "
+            "choose an earlier backtest.start"
+        )
+    return calendar[first : last + 1]
+
+
+def _refuse_too_many_names(score_LN: pd.DataFrame, strategy: TopkDropout) -> None:
+    most = int(score_LN.notna().sum(axis=1).max())
+    if strategy.topk > most:
+        raise InputError(
+            f"strategy.topk={strategy.topk} wants more names than were ever scored on one day ({most}): "
+            f"choose strategy.topk well below {most}"
+        )
+
+
+def _strategy_and_executor(
+    score_LN: pd.DataFrame,
+    strategy: TopkDropout,
+    exchange: ExchangeSettings,
+    account: float,
+    sessions: pd.DatetimeIndex,
+) -> tuple["BaseStrategy", "BaseExecutor"]:
+    from qlib.backtest import get_strategy_executor
+    from qlib.backtest.executor import SimulatorExecutor
+    from qlib.contrib.strategy import TopkDropoutStrategy
+
+    score = score_LN.stack().dropna().rename_axis(["datetime", "instrument"])
+    return get_strategy_executor(
+        start_time=sessions[0],
+        end_time=sessions[-1],
+        strategy=TopkDropoutStrategy(signal=score, **asdict(strategy)),
+        executor=SimulatorExecutor(time_per_step="day", generate_portfolio_metrics=True),
+        benchmark=pd.Series(0.0, index=sessions),  # ours come later; None would silently mean SH000300
+        account=account,
+        exchange_kwargs={"freq": "day", "codes": sorted(score_LN.columns), **exchange.qlib_arguments()},
+        pos_type="kronos_lab.backtesting.position.SortedPosition",
+    )
+
+
+def _steps(
+    strategy: "BaseStrategy", executor: "BaseExecutor", sessions: pd.DatetimeIndex
+) -> Iterator[list[tuple[Any, float, float, float]]]:
+    """Run qlib's backtest loop; each session yields its fills: (order, value, cost, price)."""
+    from rich.progress import track
+
+    executor.reset(start_time=sessions[0], end_time=sessions[-1])
+    strategy.reset(level_infra=executor.get_level_infra())
+    result = None
+    for _ in track(sessions, description="trading", transient=True):
+        decision = strategy.generate_trade_decision(result)
+        result = executor.execute(decision)
+        strategy.post_exe_step(result)
+        yield result
+
+
+def _daily(metrics: pd.DataFrame, positions: dict[pd.Timestamp, Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "account": metrics["account"],
+            "cash": metrics["cash"],
+            "holdings": metrics["value"],
+            "names": [len(positions[day].get_stock_list()) for day in metrics.index],
+            "gross_return": metrics["return"],
+            "net_return": metrics["return"] - metrics["cost"],
+            "cost": metrics["cost"],
+            "turnover": metrics["turnover"],
+        }
+    ).rename_axis("date")
+
+
+def _holdings(positions: dict[pd.Timestamp, Any]) -> pd.DataFrame:
+    rows = (
+        (day, symbol, stock["amount"], stock["price"], stock["amount"] * stock["price"], stock["weight"],
+         stock["count_day"])
+        for day, position in positions.items()
+        for symbol, stock in ((symbol, position.position[symbol]) for symbol in position.get_stock_list())
+    )  # fmt: skip
+    columns = ["date", "symbol", "shares", "close", "value", "weight", "sessions_held"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _trades(fills: Iterable[tuple[Any, float, float, float]]) -> pd.DataFrame:
+    rows = (
+        (order.start_time, order.stock_id, order.direction.name.lower(), order.deal_amount, price, order.factor,
+         value, cost)
+        for order, value, cost, price in fills
+        if value > 0
+    )  # fmt: skip
+    columns = ["date", "symbol", "side", "shares", "price", "factor", "value", "cost"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@contextlib.contextmanager
+def _quiet_qlib() -> Iterator[None]:
+    """Without the notice gym prints when qlib imports it, and numpy's about sessions without an order."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        import qlib.contrib.strategy  # noqa: F401
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        yield

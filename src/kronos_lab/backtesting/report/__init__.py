@@ -1,0 +1,1 @@
+"""The report of a backtest: figures, and one self-contained page."""

@@ -1,0 +1,127 @@
+"""The pictures of a backtest, each a matplotlib figure built from series, without pyplot's global state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from kronos_lab.backtesting.performance import drawdown, equity_curve
+
+INK, MUTED, GRID = "#1b2733", "#66757f", "#e3e8ec"
+PORTFOLIO, BEFORE_COST = "#1f4e79", "#8fb3d9"
+BENCHMARK_COLOURS = ("#d9822b", "#7a8a99")
+COVERAGE_COLOURS = ("#c3d4e5", "#e3e8ec", "#d9822b", "#f0c08a")
+ROLLING_DAYS = 20
+WIDTH = 9.2  # inches
+
+
+def equity_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.Series]) -> Figure:
+    """Growth of 1 with and without cost beside the benchmarks, and the falls below the highest point so far.
+
+    Args:
+        net: daily returns after costs.
+        gross: daily returns before costs.
+        benchmarks: daily returns by label, on the same days.
+    """
+    figure, (growth, falls) = _figure(rows=2, height=5.2, ratios=(2.2, 1))
+    _line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio", zorder=3)
+    _line(growth, equity_curve(gross), color=BEFORE_COST, linewidth=1.2, label="before cost")
+    _line(falls, 100 * drawdown(net), color=PORTFOLIO, linewidth=1.2, zorder=3)
+    falls.fill_between(net.index, 100 * drawdown(net), 0, color=PORTFOLIO, alpha=0.2, linewidth=0)
+    for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
+        _line(growth, equity_curve(returns), color=colour, linewidth=1.2, label=label)
+        _line(falls, 100 * drawdown(returns), color=colour, linewidth=0.9)
+    falls.yaxis.set_major_formatter(PercentFormatter())
+    _finish(growth, "Growth of 1", level=1)
+    _finish(falls, "Below the highest point so far")
+    return figure
+
+
+def excess_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.Series]) -> Figure:
+    """Sum of the daily differences to each benchmark, with cost (solid) and before cost (thin)."""
+    figure, (axes,) = _figure(rows=1, height=2.9)
+    for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
+        _line(axes, 100 * (gross - returns).cumsum(), color=colour, linewidth=0.8, alpha=0.7)
+        _line(axes, 100 * (net - returns).cumsum(), color=colour, linewidth=1.6, label=f"over {label}")
+    axes.yaxis.set_major_formatter(PercentFormatter())
+    _finish(axes, "Excess return, summed (thin: before cost)", level=0)
+    return figure
+
+
+def rank_ic_figure(daily: Mapping[int, pd.Series]) -> Figure:
+    """Daily rank IC of the shortest horizon with its rolling mean, and the running sum for every horizon.
+
+    Args:
+        daily: rank IC per signal day by horizon in sessions.
+    """
+    figure, (bars, running) = _figure(rows=2, height=4.8, ratios=(1.2, 1))
+    first = min(daily)
+    values = daily[first].dropna()
+    bars.bar(values.index, values, width=1.0, color=BEFORE_COST, linewidth=0)
+    label = f"mean of {ROLLING_DAYS} days"
+    _line(bars, values.rolling(ROLLING_DAYS).mean(), color=PORTFOLIO, linewidth=1.6, label=label)
+    for horizon, colour in zip(sorted(daily), (PORTFOLIO, BENCHMARK_COLOURS[0]), strict=False):
+        total = daily[horizon].dropna().cumsum()
+        _line(running, total, color=colour, linewidth=1.4, label=f"{horizon}-session label")
+    _finish(bars, f"Rank IC of the {first}-session label, day by day", level=0)
+    _finish(running, "Rank IC, summed", level=0)
+    return figure
+
+
+def trading_figure(ledger_daily: pd.DataFrame) -> Figure:
+    """Turnover of each session and the share of the account that lay in cash at its close."""
+    figure, (turnover, cash) = _figure(rows=2, height=3.8)
+    turnover.bar(ledger_daily.index, 100 * ledger_daily["turnover"], width=1.0, color=PORTFOLIO, linewidth=0)
+    share = 100 * ledger_daily["cash"] / ledger_daily["account"]
+    cash.fill_between(share.index, share, 0, color=BEFORE_COST, linewidth=0)
+    for axes, title in ((turnover, "Turnover (bought + sold)"), (cash, "Cash at the close")):
+        axes.yaxis.set_major_formatter(PercentFormatter())
+        axes.set_ylim(bottom=0)
+        _finish(axes, f"{title}, share of the account")
+    return figure
+
+
+def coverage_figure(coverage: pd.DataFrame) -> Figure:
+    """Members of each day by what became of them."""
+    figure, (axes,) = _figure(rows=1, height=2.4)
+    counts = [coverage[part] for part in ("scored", "suspended", "no_bars", "short_lookback")]
+    labels = ["scored", "suspended", "without bars", "lookback too short"]
+    axes.stackplot(coverage.index, *counts, labels=labels, colors=COVERAGE_COLOURS, linewidth=0)
+    axes.set_ylim(bottom=0)
+    _finish(axes, "Members of each day")
+    return figure
+
+
+def _figure(rows: int, height: float, ratios: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
+    """Panels above each other on one axis of dates: light grid, no frame."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(rows, 1, sharex=True, height_ratios=ratios, squeeze=False)
+    for (axes,) in grid:
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(GRID)
+        axes.tick_params(colors=MUTED, length=0, labelsize=9)
+    locator = AutoDateLocator(minticks=4, maxticks=10)
+    grid[-1][0].xaxis.set_major_locator(locator)
+    grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    return figure, [row[0] for row in grid]
+
+
+def _line(axes: Axes, values: pd.Series, **style: Any) -> None:
+    axes.plot(values.index, values, **style)
+
+
+def _finish(axes: Axes, title: str, level: float | None = None) -> None:
+    """Title at the left, legend at the right above the panel, a line where nothing is gained or lost."""
+    axes.set_title(title, loc="left", fontsize=10.5, color=INK, fontweight="bold")
+    axes.margins(x=0.01)
+    if level is not None:
+        axes.axhline(level, color=MUTED, linewidth=0.7, zorder=1)
+    if axes.get_legend_handles_labels()[0]:
+        place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, ncols=4, **place)

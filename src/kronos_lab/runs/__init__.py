@@ -1,0 +1,1 @@
+"""A run: its folder, summary, tracking and errors."""

@@ -1,0 +1,111 @@
+"""What a person sees when a run cannot go on: one clear line and an exit code, not a stack trace."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kronos_lab.errors import InputError
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a `hydra.main` function: bad input, a wrong key, Ctrl-C end in one line on stderr.
+
+    Exit code 1 for errors, 130 for Ctrl-C. `debug=true` on the command line shows the stack trace. An exception
+    that is no answer to something the user gave is a bug, and keeps its trace.
+    """
+
+    @functools.wraps(main)
+    def run() -> None:
+        _let_hydra_raise()
+        try:
+            main()
+        except KeyboardInterrupt:
+            _leave("interrupted", EXIT_INTERRUPTED)
+        except SystemExit as error:
+            # Lightning answers Ctrl-C by tidying up and exiting with code 1.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                _leave("interrupted", EXIT_INTERRUPTED)
+            raise
+        except Exception as error:  # every kind is looked at here, and the unknown ones go on as they are
+            line = explain(error)
+            if line is None or _debug():
+                raise
+            _leave(f"error: {line}", EXIT_ERROR)
+
+    return run
+
+
+def explain(error: BaseException) -> str | None:
+    """The one line that says what the user should change, or None where the error is not about their input."""
+    from hydra.errors import HydraException, InstantiationException, OverrideParseException
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, InputError | MisconfigurationException):
+            return _one_line(str(cause))
+    if isinstance(error, InstantiationException):
+        wrong_call = len(chain) == 1 or isinstance(chain[1], TypeError | ValueError)
+        return _one_line(str(error)) if wrong_call else None
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: {_one_line(str(error))}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explain_composition(error, chain)
+    return None
+
+
+def _let_hydra_raise() -> None:
+    """Have Hydra hand errors on; by itself it prints them, and a line with the overrides before each."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    def result(job: JobReturn) -> Any:
+        if job.status == JobStatus.FAILED:
+            raise job._return_value
+        return job._return_value
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # There is no setting for that line, and the property that writes it is the only way to the result.
+    JobReturn.return_value = property(result, JobReturn.return_value.fset)  # type: ignore[attr-defined, assignment]
+
+
+def _explain_composition(error: BaseException, chain: list[BaseException]) -> str:
+    """A wrong key or value found while the configuration was composed or read."""
+    message = str(error) or str(chain[-1])
+    if message.startswith("Could not override '") and ("Key '" in str(chain[-1]) or "No match" in message):
+        key = message.split("'")[1]
+        return f"there is no setting or group {key!r}; --help lists the groups, --cfg job every setting"
+    details = [str(cause) for cause in chain[1:] if str(cause) not in message]
+    return _one_line(": ".join([message, *details[:1]]))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
+
+
+def _one_line(text: str) -> str:
+    noise = ("full_key:", "object_type=", "reference_type=")  # OmegaConf's postscript
+    lines = [line.strip() for line in text.splitlines()]
+    full_key = next((line for line in lines if line.startswith("full_key:")), "").removeprefix("full_key:").strip()
+    joined = " ".join(line for line in lines if line and not line.startswith(noise))
+    return f"{joined} (at {full_key})" if full_key and full_key not in joined else joined
+
+
+def _leave(line: str, code: int) -> None:
+    rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    print(f"[rank {rank}] {line}" if rank else line, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _debug() -> bool:
+    # Read from the command line: an error while composing comes before there is a configuration to ask.
+    return any(argument.lower() == "debug=true" for argument in sys.argv[1:])

@@ -1,0 +1,88 @@
+"""The folder of a run: always a new one, found without asking where the user stands.
+
+Configurations reach this file through two resolvers: `${project_root:}` is the folder of the root scripts, and
+`${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`.
+"""
+
+import itertools
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from kronos_lab.errors import InputError
+
+CONFIG_FILE = "config.yaml"
+RUN_DIR_VARIABLE = "KRONOS_LAB_RUN_DIR"
+
+
+def project_root() -> Path:
+    """Folder that holds `conf/` and the root scripts; the current folder where the package is installed alone."""
+    source_tree = Path(__file__).resolve().parents[3]
+    return source_tree if (source_tree / "conf").is_dir() else Path.cwd()
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Create `parent/name`, or `parent/name-2`, `-3`, ... where that exists: two runs never share a folder.
+
+    Creating a directory is atomic, so this also holds for two runs that start at the same moment.
+    """
+    if not name or name != Path(name).name or name in {".", ".."}:
+        raise InputError(f"name={name!r} cannot be a folder name: use letters, digits, '-', '_' and '.'")
+    parent.mkdir(parents=True, exist_ok=True)
+    for attempt in itertools.count(1):
+        folder = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("unreachable")
+
+
+def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) -> str:
+    """Folder of this run: the one to resume, the one all ranks were told, or a new `<outputs>/<kind>/<name>`.
+
+    Lightning hands its child ranks the folder of rank 0. Ranks that somebody else starts (torchrun, srun) compose
+    their configuration each on its own and must be told through the environment variable KRONOS_LAB_RUN_DIR.
+    """
+    if resume:
+        return str(Path(resume).expanduser().absolute())
+    told = os.environ.get(RUN_DIR_VARIABLE)
+    if told:
+        return str(Path(told).expanduser().absolute())
+    ranks = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+    if ranks > 1 and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
+        raise InputError(f"{ranks} ranks started from outside need one run folder: set {RUN_DIR_VARIABLE}=<folder>")
+    return str(new_folder(Path(outputs) / kind, name))
+
+
+def register_resolvers() -> None:
+    """Make `project_root` and `run_folder` known to OmegaConf; root scripts call it before Hydra starts."""
+    OmegaConf.register_new_resolver("project_root", lambda: str(project_root()), replace=True)
+    # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
+    OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+
+
+def this_run_folder() -> Path:
+    """Folder of the Hydra job that is running."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def save_config(folder: Path, cfg: DictConfig) -> None:
+    """Write the resolved configuration of a run to `<folder>/config.yaml`."""
+    partial = folder / f"{CONFIG_FILE}.partial"
+    OmegaConf.save(cfg, partial, resolve=True)
+    partial.replace(folder / CONFIG_FILE)
+
+
+def load_config(folder: Path) -> DictConfig:
+    """Resolved configuration of an earlier run; InputError where the folder is no run."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}")
+    cfg = OmegaConf.load(path)
+    assert isinstance(cfg, DictConfig)
+    return cfg

@@ -1,0 +1,146 @@
+"""`summary.json`: what a finished run was and what came out. A run without one did not finish."""
+
+import json
+import math
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kronos_lab.runs.folder import project_root
+
+SUMMARY_FILE = "summary.json"
+PACKAGES = (
+    "kronos-lab", "torch", "lightning", "torchmetrics", "numpy", "pandas", "pyarrow", "pyqlib", "hydra-core",
+    "omegaconf", "safetensors", "huggingface_hub", "comet-ml",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What others need to know of a finished training run."""
+
+    folder: Path
+    name: str
+    finished: datetime
+    market: str
+    weights: dict[str, str]
+
+
+def write_summary(
+    folder: Path,
+    *,
+    kind: str,
+    name: str,
+    config: Mapping[str, Any],
+    seed: int,
+    market: str,
+    market_fingerprint: str,
+    weights: Mapping[str, str],
+    started: float,
+    headline: Mapping[str, float],
+) -> Path:
+    """Write `<folder>/summary.json`, atomically and last: it is the mark that the run finished.
+
+    Args:
+        folder: the run folder.
+        kind: "train" or "backtest".
+        name: the run's name as configured (the folder may carry a number behind it).
+        config: the resolved configuration as plain containers.
+        seed: the run's seed.
+        market: name of the market the run read.
+        market_fingerprint: content hash of its store.
+        weights: content hash per model, e.g. {"tokenizer": ..., "predictor": ...}.
+        started: `time.time()` when the run began.
+        headline: the figures one looks at first; NaN and infinity are written as null.
+    """
+    now = time.time()
+    return write_json(
+        folder / SUMMARY_FILE,
+        {
+            "kind": kind,
+            "name": name,
+            "command": sys.orig_argv,
+            "finished": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
+            "duration_seconds": round(now - started, 1),
+            "seed": seed,
+            "market": {"name": market, "fingerprint": market_fingerprint},
+            "weights": dict(weights),
+            "headline": dict(headline),
+            "git": git_state(),
+            "versions": package_versions(),
+            "config": config,
+        },
+    )
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """Summary of a run, or None where it did not finish."""
+    try:
+        return json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def find_finished_training_runs(outputs: Path, market: str) -> list[FinishedRun]:
+    """Finished training runs on the market of that name under `<outputs>/train`, newest first, sweeps included."""
+    runs = []
+    for path in (outputs / "train").rglob(SUMMARY_FILE):
+        summary = read_summary(path.parent)
+        if summary and summary["kind"] == "train" and summary["market"]["name"] == market:
+            finished = datetime.fromisoformat(summary["finished"])
+            runs.append(FinishedRun(path.parent, summary["name"], finished, market, summary["weights"]))
+    return sorted(runs, key=lambda run: run.finished, reverse=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write strict JSON (no NaN, no infinity: null) under a temporary name and rename it, so never half a file."""
+    partial = path.with_name(f"{path.name}.partial")
+    text = json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
+    return partial.replace(path)
+
+
+def git_state() -> dict[str, Any]:
+    """Revision of the source tree and whether it had uncommitted changes; nulls outside a repository."""
+    try:
+        revision = _git("rev-parse", "HEAD").strip()
+        dirty = bool(_git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return {"revision": None, "dirty": None}
+    return {"revision": revision, "dirty": dirty}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a run computes."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(project_root()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _strict(value: Any) -> Any:
+    """The value as JSON knows it: paths as text, numpy and torch scalars as numbers, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if hasattr(value, "item") and callable(value.item):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,1 @@
+"""LightningModules, optimisation, checkpoints and export."""

@@ -1,0 +1,65 @@
+"""Figures by hand, and the equal-weight benchmark through suspension, listing and change of members."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.backtesting.performance import (
+    drawdown,
+    equal_weight_return,
+    performance,
+    price_return,
+    sessions_per_year,
+)
+
+NAN = float("nan")
+
+
+def series(*returns: float) -> pd.Series:
+    return pd.Series(returns, index=pd.bdate_range("2024-07-01", periods=len(returns)), dtype=float)
+
+
+def test_figures_by_hand():
+    result = performance(series(0.10, -0.50, 0.20), per_year=240)
+    assert result.annual_return == pytest.approx(-0.2 / 3 * 240)
+    assert result.annual_volatility == pytest.approx(np.std([0.1, -0.5, 0.2], ddof=1) * 240**0.5)
+    assert result.information_ratio == pytest.approx(result.annual_return / result.annual_volatility)
+    assert result.max_drawdown == pytest.approx(-0.5)
+    assert result.total_return == pytest.approx(1.1 * 0.5 * 1.2 - 1)
+    assert result.sessions == 3
+
+
+def test_a_loss_on_the_first_day_is_a_drawdown():
+    assert drawdown(series(-0.1, 0.05)).to_list() == pytest.approx([-0.1, 0.9 * 1.05 - 1])
+
+
+def test_returns_without_any_spread_have_no_ratio():
+    assert np.isnan(performance(series(0.0, 0.0, 0.0), per_year=240).information_ratio)
+
+
+def test_sessions_per_year_are_counted_in_the_calendar():
+    assert sessions_per_year(pd.bdate_range("2015-01-01", "2024-12-31")) == pytest.approx(260.9, abs=0.2)
+    assert sessions_per_year(pd.date_range("2020-01-01", "2023-12-31")) == pytest.approx(365.25, abs=0.01)
+    minutes = pd.date_range("2024-01-01", periods=48 * 31, freq="30min")
+    assert sessions_per_year(minutes) == pytest.approx(365.25)
+
+
+def test_equal_weight_carries_suspended_names_at_zero_and_books_the_jump_when_they_resume():
+    close = pd.DataFrame({"A": [10.0, 11.0, 11.0, 11.0], "B": [20.0, NAN, NAN, 30.0]})
+    members = np.ones((4, 2), dtype=bool)
+    assert equal_weight_return(close, members).to_list()[1:] == pytest.approx([0.05, 0.0, 0.25])
+
+
+def test_equal_weight_holds_the_members_of_the_day():
+    close = pd.DataFrame({"A": [10.0, 11.0, 12.1], "B": [10.0, 10.0, 20.0]})
+    members = np.array([[True, False], [True, False], [False, True]])
+    assert equal_weight_return(close, members).to_list()[1:] == pytest.approx([0.1, 1.0])
+
+
+def test_equal_weight_leaves_out_a_member_without_a_price_to_start_from():
+    close = pd.DataFrame({"A": [10.0, 11.0], "B": [NAN, 50.0]})
+    assert equal_weight_return(close, np.ones((2, 2), dtype=bool)).iloc[1] == pytest.approx(0.1)
+
+
+def test_price_return_does_not_bridge_missing_days():
+    assert price_return(series(10.0, 11.0, NAN, 12.0)).isna().to_list() == [True, False, True, True]

@@ -1,0 +1,63 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from omegaconf import OmegaConf
+
+from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import (
+    load_config,
+    new_folder,
+    project_root,
+    register_resolvers,
+    run_folder,
+    save_config,
+)
+
+
+def test_project_root_holds_the_root_scripts():
+    assert (project_root() / "pyproject.toml").is_file()
+
+
+def test_a_second_run_of_the_same_name_gets_its_own_folder(tmp_path):
+    folders = [run_folder(str(tmp_path), "train", "demo") for _ in range(3)]
+    assert [folder.removeprefix(f"{tmp_path}/train/") for folder in folders] == ["demo", "demo-2", "demo-3"]
+
+
+def test_runs_that_start_at_the_same_moment_never_share_a_folder(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: new_folder(tmp_path, "demo"), range(64)))
+    assert len(set(folders)) == 64
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up"])
+def test_a_name_that_leaves_the_outputs_folder_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="name="):
+        new_folder(tmp_path, name)
+
+
+def test_resume_and_the_environment_name_an_existing_folder(tmp_path, monkeypatch):
+    assert run_folder(str(tmp_path), "train", "demo", str(tmp_path / "old")) == str(tmp_path / "old")
+    monkeypatch.setenv("KRONOS_LAB_RUN_DIR", str(tmp_path / "told"))
+    assert run_folder(str(tmp_path), "train", "demo") == str(tmp_path / "told")
+
+
+def test_ranks_started_from_outside_must_be_told_their_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(InputError, match="KRONOS_LAB_RUN_DIR"):
+        run_folder(str(tmp_path), "train", "demo")
+    assert not (tmp_path / "train").exists()
+
+
+def test_reading_the_folder_twice_creates_one(tmp_path):
+    register_resolvers()
+    cfg = OmegaConf.create({"outputs": str(tmp_path), "dir": "${run_folder:${outputs},train,demo}"})
+    assert cfg.dir == cfg.dir
+    assert [path.name for path in (tmp_path / "train").iterdir()] == ["demo"]
+
+
+def test_config_is_saved_resolved_and_read_back(tmp_path):
+    save_config(tmp_path, OmegaConf.create({"a": 1, "b": "${a}"}))
+    assert load_config(tmp_path) == {"a": 1, "b": 1}
+    with pytest.raises(InputError, match="not the folder of a run"):
+        load_config(tmp_path / "nowhere")

@@ -1,0 +1,51 @@
+import json
+import zipfile
+
+import pytest
+
+from kronos_lab.runs.tracking import comet_is_reachable, comet_logger, csv_logger, tensorboard_logger, tracked
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch):
+    monkeypatch.delenv("COMET_API_KEY", raising=False)
+
+
+def messages(folder):
+    (archive,) = (folder / "comet").glob("*.zip")
+    with zipfile.ZipFile(archive) as opened:
+        return [json.loads(line) for line in opened.read("messages.json").decode().splitlines()]
+
+
+def test_offline_archive_holds_metrics_and_settings_even_when_the_run_fails(tmp_path, caplog):
+    caplog.set_level("INFO")
+    logger = comet_logger(str(tmp_path), name="demo", project="kronos-lab", tags=["tiny"])
+    with pytest.raises(RuntimeError, match="in the middle"), tracked(logger, {"data": {"lookback": 90}, "seed": 7}):
+        logger.log_metrics({"predictor/loss": 2.5}, step=3)
+        raise RuntimeError("in the middle")
+    found = messages(tmp_path)
+    metrics = {m["payload"]["metric"]["metricName"]: m["payload"]["metric"] for m in found if m["type"] == "metric_msg"}
+    settings = {
+        m["payload"]["param"]["paramName"]: m["payload"]["param"] for m in found if m["type"] == "parameter_msg"
+    }
+    assert metrics["predictor/loss"]["metricValue"] == 2.5 and metrics["predictor/loss"]["step"] == 3
+    assert settings["data|lookback"]["paramValue"] == 90 and settings["seed"]["paramValue"] == 7
+    assert "comet upload" in caplog.text
+    assert not {m["type"] for m in found} & {"standard_output_msg", "file_upload", "code_msg"}
+
+
+def test_comet_is_offline_without_a_key_or_without_an_answer(monkeypatch, caplog):
+    assert not comet_is_reachable()
+    monkeypatch.setenv("COMET_API_KEY", "not-a-key")
+    monkeypatch.setenv("COMET_URL_OVERRIDE", "http://127.0.0.1:9")
+    assert not comet_is_reachable()
+    assert "does not answer" in caplog.text
+
+
+def test_csv_and_tensorboard_write_into_the_run_folder(tmp_path):
+    for logger in (csv_logger(str(tmp_path)), tensorboard_logger(str(tmp_path))):
+        with tracked(logger, {"seed": 7}):
+            logger.log_metrics({"loss": 1.0}, step=1)
+            logger.save()
+    assert "loss" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert list((tmp_path / "tensorboard").glob("events.*"))
