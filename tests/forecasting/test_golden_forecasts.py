@@ -1,4 +1,4 @@
-"""Forecasts equal the recorded greedy ones, within the window and sliding past it, and the data-frame API's CSV files."""
+"""Forecasts equal the recorded greedy ones, inside the window and past it, and the data-frame API's CSV files."""
 
 import json
 from pathlib import Path

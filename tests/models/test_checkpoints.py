@@ -11,6 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from kronos_lab import Kronos, KronosTokenizer
 from kronos_lab.errors import InputError
 from kronos_lab.models import hub
+from kronos_lab.models.pair import check_pair
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 PUBLISHED: dict[str, dict[str, Any]] = json.loads((GOLDEN / "checkpoints.json").read_text())
@@ -41,15 +42,13 @@ def on_meta(name: str) -> Any:
 def test_published_pairs_are_accepted_and_mixed_ones_refused() -> None:
     for name, published in PUBLISHED.items():
         if published["kind"] == "predictor":
-            hub.check_pair(on_meta(name), on_meta(published["tokenizer"]))
+            check_pair(on_meta(name), on_meta(published["tokenizer"]))
     with pytest.raises(InputError, match=r"Kronos-Tokenizer-2k \(group_size 5\), this tokenizer has group_size 4"):
-        hub.check_pair(on_meta("NeoQuasar/Kronos-mini"), on_meta("NeoQuasar/Kronos-Tokenizer-base"))
+        check_pair(on_meta("NeoQuasar/Kronos-mini"), on_meta("NeoQuasar/Kronos-Tokenizer-base"))
     with pytest.raises(InputError, match="Kronos-Tokenizer-base"):
-        hub.check_pair(on_meta("NeoQuasar/Kronos-small"), on_meta("NeoQuasar/Kronos-Tokenizer-2k"))
+        check_pair(on_meta("NeoQuasar/Kronos-small"), on_meta("NeoQuasar/Kronos-Tokenizer-2k"))
     with pytest.raises(InputError, match=r"10\+10 \(predictor\) and 6\+6 \(tokenizer\)"):
-        hub.check_pair(
-            on_meta("NeoQuasar/Kronos-small"), KronosTokenizer.from_pretrained(GOLDEN / "tiny" / "tokenizer")
-        )
+        check_pair(on_meta("NeoQuasar/Kronos-small"), KronosTokenizer.from_pretrained(GOLDEN / "tiny" / "tokenizer"))
 
 
 @pytest.mark.parametrize(("build", "part"), [(KronosTokenizer, "tokenizer"), (Kronos, "predictor")])
@@ -75,7 +74,7 @@ def copy_model(tmp_path: Path) -> Path:
 
 
 def test_broken_folders_give_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model folder .*missing: give an existing folder"):
+    with pytest.raises(InputError, match=r"no model folder .*missing: give an existing folder"):
         Kronos.from_pretrained(tmp_path / "missing")
 
     folder = copy_model(tmp_path)
@@ -104,7 +103,7 @@ def test_other_kind_of_model_gives_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not hold the weights of a Kronos: Missing key"):
         Kronos.from_pretrained(folder)
     (folder / "config.json").write_text(json.dumps(config | {"n_heads": 5}))
-    with pytest.raises(InputError, match="d_model 32 is not a multiple of n_heads 5"):
+    with pytest.raises(InputError, match=r"d_model 32 is not a multiple of n_heads 5"):
         Kronos.from_pretrained(folder)
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from kronos_lab.data.bars import Bars
 from kronos_lab.data.time_features import time_features
+from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.token_sampling import series_uniforms
 
@@ -111,31 +111,26 @@ class ForecastDataset(Dataset[ForecastBatch]):
     """The batches of a plan, each gathered when it is asked for.
 
     Args:
-        bars: all bars of the market's symbols.
-        signal_row_S: int64, rows into `bars`, one per series: the last bar of its context. Each has a full
-            lookback behind it. In any order; the dataset orders them by date, then symbol.
+        windows: the series: windows of `plan.lookback` bars with no future.
         plan: how the series are cut into batches.
-        future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars.
+        future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars;
+            see `Market.future_stamps`.
     """
 
     def __init__(
-        self,
-        bars: Bars,
-        signal_row_S: np.ndarray,
-        plan: BatchPlan,
-        future_stamps: Callable[[int, int], pd.DatetimeIndex],
+        self, windows: WindowIndex, plan: BatchPlan, future_stamps: Callable[[int, int], pd.DatetimeIndex]
     ) -> None:
-        self.bars = bars
+        self.windows = windows
         self.plan = plan
-        position_S = bars.position_M[signal_row_S]
-        order = np.lexsort((signal_row_S, position_S))  # rows are symbol after symbol
-        self.row_S = signal_row_S[order]
-        signal_position_U, self._day_S = np.unique(position_S[order], return_inverse=True)
-        self._stamp_L5 = time_features(bars.calendar)
-        self._future_stamp_UH5 = np.stack(
-            [time_features(future_stamps(int(position), plan.horizon)) for position in signal_position_U]
+        row_S = windows.signal_rows(np.arange(len(windows)))
+        position_S = windows.bars.position_M[row_S]
+        order = np.lexsort((row_S, position_S))  # by day; rows are symbol after symbol
+        self.row_S = row_S[order]
+        day_position, self._day_S = np.unique(position_S[order], return_inverse=True)
+        self._future_stamp_of_day = np.stack(
+            [time_features(future_stamps(int(position), plan.horizon)) for position in day_position]
         )
-        self._symbols = np.asarray(bars.symbols, dtype=object)
+        self._symbols = np.asarray(windows.bars.symbols, dtype=object)
 
     def __len__(self) -> int:
         return self.plan.batches
@@ -143,10 +138,8 @@ class ForecastDataset(Dataset[ForecastBatch]):
     def __getitem__(self, batch: int) -> ForecastBatch:
         series = self.plan.rows(batch)
         row_B = self.row_S[series]
-        context_row_BC = row_B[:, None] + np.arange(1 - self.plan.lookback, 1)
-        position_BC = self.bars.position_M[context_row_BC]
-        symbol_B = self._symbols[np.searchsorted(self.bars.offsets, row_B, side="right") - 1]
-        date_B = self.bars.calendar[position_BC[:, -1]]
+        symbol_B = self._symbols[self.windows.symbols_of(row_B)]
+        date_B = self.windows.stamps_of(row_B)
         uniforms = [
             series_uniforms(self.plan.seed, symbol, iso_date(date), self.plan.paths, self.plan.horizon)
             for symbol, date in zip(symbol_B, date_B, strict=True)
@@ -155,9 +148,9 @@ class ForecastDataset(Dataset[ForecastBatch]):
             batch=batch,
             symbol_B=symbol_B,
             date_B=date_B.to_numpy(),
-            context_BCF=self.bars.values_MF[context_row_BC],
-            stamp_BC5=self._stamp_L5[position_BC],
-            future_stamp_BH5=self._future_stamp_UH5[self._day_S[series]],
+            context_BCF=self.windows.gather_bars(row_B),
+            stamp_BC5=self.windows.gather_stamps(row_B),
+            future_stamp_BH5=self._future_stamp_of_day[self._day_S[series]],
             uniforms_BPH2=np.stack(uniforms),
         )
 
@@ -198,4 +191,9 @@ class ForecastDataModule(LightningDataModule):
         if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
             raise InputError("trainer.use_distributed_sampler must be false: backtests shard their own batches")
         sampler = RankBatches(len(self.dataset), self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(self.dataset, sampler=sampler, batch_size=None)
+        return DataLoader(self.dataset, sampler=sampler, batch_size=None, collate_fn=_unchanged)
+
+
+def _unchanged(batch: Any) -> Any:
+    """In place of torch's own collation, which would make tensors of the arrays."""
+    return batch

@@ -5,6 +5,7 @@ The scores of day t are traded at the open of the next session: a name bought th
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from kronos_lab.errors import InputError
 if TYPE_CHECKING:
     from qlib.backtest.executor import BaseExecutor
     from qlib.strategy.base import BaseStrategy
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,8 @@ def simulate(
             f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
             "exchange.limit_threshold=null trades without limits"
         )
-    sessions = trading_sessions(market.calendar, pd.DatetimeIndex(score_LN.index))
+    sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
+    market.serve_qlib()
     with _quiet_qlib():
         trader, executor = _strategy_and_executor(score_LN, strategy, exchange, account, sessions)
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
@@ -105,16 +109,20 @@ def simulate(
     return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
 
 
-def trading_sessions(calendar: pd.DatetimeIndex, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Sessions on which signals are traded: every session after the first signal day, up to the one after the last."""
-    first = int(calendar.searchsorted(signal_days[0])) + 1
-    last = min(int(calendar.searchsorted(signal_days[-1])) + 1, len(calendar) - 1)
+def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Sessions that signals are traded on: from the one after the first signal day to the one after the last."""
+    known = market.calendar
+    if not len(market.future):
+        known = known[:-1]  # qlib asks its calendar for the end of a session, which is the beginning of the next
+        log.warning("market %s has no calendar of future days: its last session is not traded", market.name)
+    first = int(known.searchsorted(signal_days[0])) + 1
+    last = min(int(known.searchsorted(signal_days[-1])) + 1, len(known) - 1)
     if first > last:
         raise InputError(
-            f"nothing to trade: the only signal is of {signal_days[0]:%Y-%m-%d}, the last day with bars; "
+            f"no session to trade on after the first signal day, {signal_days[0]:%Y-%m-%d}: "
             "choose an earlier backtest.start"
         )
-    return calendar[first : last + 1]
+    return known[first : last + 1]
 
 
 def _refuse_too_many_names(score_LN: pd.DataFrame, strategy: TopkDropout) -> None:

@@ -60,21 +60,21 @@ class Findings:
     def __init__(self) -> None:
         self._parts: list[pd.DataFrame] = []
 
-    def add(
-        self, bars: pd.DataFrame, rows: np.ndarray, check: str, action: Action, detail: str | list[str]
-    ) -> None:
+    def add(self, bars: pd.DataFrame, rows: np.ndarray, check: str, action: Action, detail: str | list[str]) -> None:
         """Record rows of `bars` (bool mask or positions); `detail` is one text for all of them, or one for each."""
         found = bars.loc[:, ["symbol", "stamp"]].iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
         if found.empty:
             return
         self._parts.append(
-            pd.DataFrame({
-                "symbol": found["symbol"].astype(str).to_numpy(),
-                "date": found["stamp"].to_numpy(),
-                "check": check,
-                "action": action,
-                "detail": detail,
-            })
+            pd.DataFrame(
+                {
+                    "symbol": found["symbol"].astype(str).to_numpy(),
+                    "date": found["stamp"].to_numpy(),
+                    "check": check,
+                    "action": action,
+                    "detail": detail,
+                }
+            )
         )
 
     def frame(self) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         bars.duplicated(["symbol", "stamp"], keep=False),
         findings,
         "duplicate",
-        lambda row: f"rows of one stamp differ, this one closes at {row['close']:g}",
+        lambda row: f"rows of one stamp differ, this one closes at {row['close']:.8g}",
     )
 
     prices = bars[list(PRICES)].to_numpy()
@@ -134,7 +134,7 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         ~((prices > 0) & np.isfinite(prices)).all(axis=1),
         findings,
         "non_positive_price",
-        lambda row: "open {open:g}, high {high:g}, low {low:g}, close {close:g}".format(**row),
+        lambda row: "open {open:.8g}, high {high:.8g}, low {low:.8g}, close {close:.8g}".format(**row),
     )
     volume = bars["volume"].to_numpy()
     bars = _reject(
@@ -142,7 +142,7 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         ~((volume > 0) & np.isfinite(volume)),
         findings,
         "bad_volume",
-        lambda row: f"volume {row['volume']:g} with prices {row['low']:g} to {row['high']:g}",
+        lambda row: f"volume {row['volume']:.8g} with prices {row['low']:.8g} to {row['high']:.8g}",
     )
     factor = bars["factor"].to_numpy()
     bars = _reject(
@@ -150,14 +150,14 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         ~((factor > 0) & np.isfinite(factor)),
         findings,
         "bad_factor",
-        lambda row: f"factor {row['factor']:g}",
+        lambda row: f"factor {row['factor']:.8g}",
     )
     bars = _reject(
         bars,
         bars["high"] < bars["low"],
         findings,
         "high_below_low",
-        lambda row: f"high {row['high']:g} < low {row['low']:g}",
+        lambda row: f"high {row['high']:.8g} < low {row['low']:.8g}",
     )
     return _check_amount(_check_range(bars, thresholds, findings), findings)
 
@@ -187,7 +187,7 @@ def _check_range(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings)
         return bars
 
     def describe(row: dict) -> str:
-        return "open {open:g} or close {close:g} outside [{low:g}, {high:g}]".format(**row)
+        return "open {open:.8g} or close {close:.8g} outside [{low:.8g}, {high:.8g}]".format(**row)
 
     widened = [describe(row) + ": range widened" for row in bars[slight].to_dict("records")]
     findings.add(bars, slight, "outside_range", "repaired", widened)

@@ -31,7 +31,7 @@ def reject_second_codes(sessions: Sessions, thresholds: Thresholds, findings: Fi
     twins["survivor"] = by_seniority[senior]
     twins = twins[twins["survivor"] != twins["code"]]
     reject = np.zeros(len(s), dtype=bool)
-    for (code, survivor), rows in twins.groupby(["code", "survivor"]).groups.items():
+    for (_, survivor), rows in twins.groupby(["code", "survivor"]).groups.items():
         if len(rows) < thresholds.identical_bars:
             continue
         reject[rows] = True
@@ -51,8 +51,9 @@ def note_handovers(sessions: Sessions, thresholds: Thresholds, findings: Finding
     ended = last[(last["factor"] != 1) & (last["position"] < s["position"].max())]
     for old in ended.itertuples():
         wait, factor = begun["position"] - old.position, begun["factor"] / old.factor
-        candidates = begun[wait.between(1, thresholds.handover_sessions)
-                           & ((factor - 1).abs() < thresholds.smallest_step)]
+        candidates = begun[
+            wait.between(1, thresholds.handover_sessions) & ((factor - 1).abs() < thresholds.smallest_step)
+        ]
         reference = np.full(len(candidates), old.close)
         near = sessions.within(candidates["open"].to_numpy(), reference, candidates.index.to_numpy())
         for new in candidates[near].itertuples():

@@ -197,9 +197,7 @@ def _true_day(i: int, sessions: Sessions, moves: Moves, whole_ticks: bool, thres
     return int(near[needed][0]) if needed.sum() == 1 and s["ruled"].iat[i] else None
 
 
-def _repair(
-    sessions: Sessions, rows: np.ndarray, detail: str, findings: Findings, check: str = "bad_factor"
-) -> None:
+def _repair(sessions: Sessions, rows: np.ndarray, detail: str, findings: Findings, check: str = "bad_factor") -> None:
     """Record a repair: of every bar of several sessions, or of the first bar from which a level changed."""
     bars = sessions.bar_rows(rows) if len(rows) > 1 else sessions.first_bar_rows(rows)
     findings.add(sessions.bars, bars, check, "repaired", detail)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 TICKS_PER_YUAN = 100  # the smallest price step of every A-share is 0.01 yuan
+FLOAT32_HALF_ULP = float(np.finfo(np.float32).eps) / 2
 FREE_SESSIONS = 5  # sessions without limits after a listing under the registration regime
 
 _A_SHARE = re.compile(r"(?:SH6[08]\d{4}|SZ[03]0\d{4}|BJ\d{6})")
@@ -82,15 +83,15 @@ def limit_prices(reference: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, 
     return _to_tick(reference * (1 + rates)), _to_tick(reference * (1 - rates))
 
 
-def raw_from_float32(prices: np.ndarray) -> np.ndarray:
+def raw_from_float32(prices: np.ndarray, rounding: float = FLOAT32_HALF_ULP) -> np.ndarray:
     """The price that was meant by a float32: 15.88 stored as 15.880000114 becomes 15.88 again, float64.
 
-    Only a price within float32 rounding of a whole tick is moved, everything else stays. It makes
+    Only a price within `rounding` (relative) of a whole tick is moved, everything else stays. It makes
     `raw open == raw limit` exact, and with it the comparison of both after · factor and the cast to float32.
     """
     prices = prices.astype(np.float64)
     ticks = _to_tick(prices)
-    return np.where(np.abs(prices - ticks) <= np.finfo(np.float32).eps / 2 * prices, ticks, prices)
+    return np.where(np.abs(prices - ticks) <= rounding * prices, ticks, prices)
 
 
 def adjusted_limits(

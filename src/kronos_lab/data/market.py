@@ -1,243 +1,251 @@
-"""A market: a store in qlib's format, read through qlib, with its universes, calendars and bars.
+"""A market: a qlib store on disk, read as bars, wide tables, memberships and calendars.
 
-qlib holds one store at a time in its globals; `Market` points it at its own store before it reads, so several markets
-can be open in one process. Stores are never written to; what is derived is cached elsewhere.
+Calendars and memberships are text and read as such; prices are read through qlib, which is imported only then, so
+a training run whose bars are cached never waits for it.
 """
 
-import hashlib
+import json
 import logging
-import os
-import shutil
+import re
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kronos_lab.data.bars import FIELDS, PRICES, Bars, amount_from_volume
-from kronos_lab.data.store import UNIVERSE_OF_ALL, read_description
+from kronos_lab.data.bar_cache import load_bars, save_bars
+from kronos_lab.data.bars import FIELDS, Bars, amount_from_volume
+from kronos_lab.data.store import MARKET_JSON, feature_folder, store_fingerprint, store_lock
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
 
-_CACHED_ARRAYS = ("values_MF", "position_M", "offsets")
+ALL = "all"  # the universe of everything that is no index
+
+log = logging.getLogger(__name__)
+
+# Foreign stores list indices among the stocks: codes of Shanghai's SH000xxx and Shenzhen's SZ399xxx series.
+_INDEX_CODE = re.compile(r"SH000\d{3}|SZ399\d{3}", re.IGNORECASE)
 
 
 class Market:
-    """One store on disk.
+    """A store on disk and what one can ask of it.
 
     Args:
         store: folder in qlib's format.
-        name: shown to people and recorded with runs; default: the folder's name.
-        freq: qlib's name of the bar length: "day", "5min", ...
-        cache: folder for arrays derived from the store; None derives them anew each time.
+        name: what the market is called in messages and summaries; the store's own name if None.
+        freq: qlib's name of the frequency of the bars, `day` or for example `5min`.
+        cache: folder for memory-mapped bars; None keeps them in memory only.
+
+    Attributes:
+        calendar: stamps that have bars, DatetimeIndex [L].
+        future: known stamps after the last of them.
+        session_L: int32 [L], number of the day each stamp belongs to.
 
     Raises:
-        InputError: the folder is no store.
+        InputError: the folder is no store, or has no bars of this frequency.
     """
 
-    def __init__(self, store: Path, name: str | None = None, freq: str = "day", cache: Path | None = None) -> None:
-        self.store = Path(store).expanduser().absolute()
-        self.name, self.freq = name or self.store.name, freq
-        self.cache = Path(cache) if cache is not None else None
-        for part in (f"calendars/{freq}.txt", "features", "instruments"):
-            if not (self.store / part).exists():
-                raise InputError(f"{self.store} is no qlib store of freq={freq}: it has no {part}")
-
-    @cached_property
-    def calendar(self) -> pd.DatetimeIndex:
-        """Stamps of all bars the market can have had (daily: one per session)."""
-        return self._read_stamps(f"{self.freq}.txt")
-
-    @cached_property
-    def future(self) -> pd.DatetimeIndex:
-        """Stamps after the last of the calendar, as far as the store knows them."""
-        if not (self.store / "calendars" / f"{self.freq}_future.txt").is_file():
-            return self.calendar[:0]
-        stamps = self._read_stamps(f"{self.freq}_future.txt")
-        return stamps[stamps > self.calendar[-1]]
-
-    @cached_property
-    def session_L(self) -> np.ndarray:
-        """int32 [L]: number of the trading day of each stamp of the calendar."""
-        return pd.factorize(self.calendar.normalize())[0].astype(np.int32)
-
-    def future_stamps(self, position: int, horizon: int) -> pd.DatetimeIndex:
-        """Stamps of the `horizon` bars after calendar position `position`: from calendars alone, never from bars."""
-        stamps = self.calendar.union(self.future)
-        known = stamps[position + 1 : position + 1 + horizon]
-        missing = horizon - len(known)
-        if not missing:
-            return known
-        return known.union(future_stamps_from_grid(stamps, missing))
+    def __init__(
+        self, store: Path | str, name: str | None = None, freq: str = "day", cache: Path | str | None = None
+    ) -> None:
+        self.store = Path(store)
+        self.freq = freq
+        self.cache = None if cache is None else Path(cache)
+        calendars = self.store / "calendars"
+        if not (calendars / f"{freq}.txt").is_file():
+            found = sorted(path.stem for path in calendars.glob("*.txt") if not path.stem.endswith("_future"))
+            has = f"it has {', '.join(found)} bars" if found else "it is no store in qlib's format"
+            raise InputError(f"{self.store}: no calendars/{freq}.txt; {has}")
+        described = self.store / MARKET_JSON
+        self.description: dict[str, Any] = json.loads(described.read_text()) if described.is_file() else {}
+        self.name = name or self.description.get("name", self.store.name)
+        self.calendar = _stamps(calendars / f"{freq}.txt")
+        future = calendars / f"{freq}_future.txt"
+        known = _stamps(future) if future.is_file() else self.calendar[:0]
+        self.future = known[known > self.calendar[-1]]
+        days = self.calendar.normalize()
+        self.session_L = np.cumsum(np.r_[0, np.diff(days.to_numpy()) != np.timedelta64(0)]).astype(np.int32)
+        self._spans: dict[str, pd.DataFrame] = {}
+        self._bars: dict[str, Bars] = {}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the store's contents (of names, sizes and times for a store Kronos Lab did not write)."""
-        description = read_description(self.store)
-        if description is not None:
-            return str(description["fingerprint"])
-        digest = hashlib.sha256()
-        for folder, _, files in sorted(os.walk(self.store)):
-            for file in sorted(files):
-                status = (Path(folder) / file).stat()
-                digest.update(f"{Path(folder).name}/{file} {status.st_size} {status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+        """Content hash of the store: what a result was computed from."""
+        return self.description.get("fingerprint") or store_fingerprint(self.store)
+
+    @cached_property
+    def indices(self) -> list[str]:
+        """Symbols of the benchmark indices, sorted."""
+        if "indices" in self.description:
+            return list(self.description["indices"])
+        folders = (path.name.upper() for path in (self.store / "features").iterdir())
+        return sorted(folder for folder in folders if _INDEX_CODE.fullmatch(folder))
 
     def universes(self) -> list[str]:
-        """Names of the universes the store knows."""
+        """Names of the universes, sorted."""
         return sorted(path.stem for path in (self.store / "instruments").glob("*.txt"))
 
     def spans(self, universe: str) -> pd.DataFrame:
-        """Memberships of a universe: columns symbol, start, end (both inclusive; days are whole days)."""
-        path = self.store / "instruments" / f"{universe}.txt"
-        if not path.is_file():
-            raise InputError(f"market {self.name} has no universe {universe}: it has {', '.join(self.universes())}")
-        rows = pd.read_csv(path, sep="\t", header=None, names=["symbol", "start", "end"], dtype={"symbol": str})
-        rows["symbol"] = rows["symbol"].str.upper()
-        rows["start"], rows["end"] = pd.to_datetime(rows["start"]), pd.to_datetime(rows["end"])
-        midnight = rows["end"] == rows["end"].dt.normalize()
-        if self.freq != "day":  # a span that ends on a day ends with its last bar
-            rows["end"] = rows["end"].where(~midnight, rows["end"] + pd.Timedelta(days=1) - pd.Timedelta(seconds=1))
-        return rows
+        """Dated memberships: columns symbol, start, end (days, both inclusive), by symbol and start."""
+        if universe not in self._spans:
+            path = self.store / "instruments" / f"{universe}.txt"
+            if not path.is_file():
+                has = ", ".join(self.universes()) or "none"
+                raise InputError(f"market {self.name} has no universe {universe!r}; it has {has}")
+            spans = pd.read_csv(
+                path, sep="\t", header=None, usecols=[0, 1, 2], names=["symbol", "start", "end"],
+                dtype=str, keep_default_na=False,
+            )  # fmt: skip
+            spans["start"] = pd.to_datetime(spans["start"]).dt.normalize()
+            spans["end"] = pd.to_datetime(spans["end"]).dt.normalize()
+            stocks = ~spans["symbol"].isin(self.indices)
+            self._spans[universe] = spans[stocks].sort_values(["symbol", "start"], ignore_index=True)
+        return self._spans[universe].copy()
 
-    def symbols(self, universe: str = UNIVERSE_OF_ALL) -> list[str]:
-        """Symbols that were ever a member, sorted."""
+    def symbols(self, universe: str) -> list[str]:
+        """Symbols that were ever members, sorted."""
         return sorted(self.spans(universe)["symbol"].unique())
 
     def member_LN(self, universe: str, symbols: list[str]) -> np.ndarray:
-        """Is the symbol a member at the stamp? Booleans [L, N]."""
+        """Whether each symbol is a member on the day of each stamp, bool [L, N]."""
+        days = self.calendar.normalize()
         column = {symbol: n for n, symbol in enumerate(symbols)}
-        member_LN = np.zeros((len(self.calendar), len(symbols)), dtype=bool)
-        for symbol, start, end in self.spans(universe).itertuples(index=False):
+        spans = self.spans(universe)
+        starts = days.searchsorted(pd.DatetimeIndex(spans["start"]), side="left")
+        ends = days.searchsorted(pd.DatetimeIndex(spans["end"]), side="right")
+        member_LN = np.zeros((len(days), len(symbols)), dtype=bool)
+        for symbol, start, end in zip(spans["symbol"], starts, ends, strict=True):
             if symbol in column:
-                rows = self.calendar.slice_indexer(start, end)
-                member_LN[rows, column[symbol]] = True
+                member_LN[start:end, column[symbol]] = True
         return member_LN
 
-    def newest_day(self, universe: str) -> pd.Timestamp:
-        """The last stamp with both members and bars of them."""
-        bars = self.bars(universe)
-        member_LN = self.member_LN(universe, bars.symbols)
-        symbol_M = np.repeat(np.arange(len(bars.symbols)), np.diff(bars.offsets))
-        traded = bars.position_M[member_LN[bars.position_M, symbol_M]]
-        if not len(traded):
-            raise InputError(f"market {self.name} has no bar of any member of universe {universe}")
-        return self.calendar[int(traded.max())]
+    def bars(self, universe: str = ALL) -> Bars:
+        """All traded bars of every symbol that was ever in the universe, before it joined and after it left too.
 
-    def has_field(self, field: str) -> bool:
-        """Does the store hold this field for its first symbol?"""
-        symbols = self.symbols()
-        return bool(symbols) and self._has_bars_of(symbols[0], field)
+        Where the store has no amount it is volume · mean of the four prices. A stamp without close or volume is a
+        suspension and no bar. Cached on disk for the content of the store.
+        """
+        if universe not in self._bars:
+            self._bars[universe] = self._load_or_read_bars(self.symbols(universe))
+        return self._bars[universe]
 
     def wide(
         self,
         fields: list[str],
         symbols: list[str],
-        start: pd.Timestamp | None = None,
-        end: pd.Timestamp | None = None,
+        start: pd.Timestamp | str | None = None,
+        end: pd.Timestamp | str | None = None,
     ) -> dict[str, pd.DataFrame]:
-        """Fields of the store as float64 frames of stamps × symbols, NaN where there is no bar."""
-        rows = self._features(fields, symbols, start, end)
-        stamps = self.calendar[self.calendar.slice_indexer(start, end)]
-        return {
-            field: rows[field].unstack("instrument").reindex(index=stamps, columns=symbols).astype(np.float64)
-            for field in fields
-        }
+        """Store fields as tables, float64, stamps [start, end] × symbols; NaN on suspension and outside a life."""
+        for field in fields:
+            if not self.has_field(field):
+                has = ", ".join(sorted(self._fields))
+                raise InputError(f"market {self.name} has no field {field!r}; it has {has}")
+        span = self.calendar.slice_indexer(start, end)
+        stamps = self.calendar[span]
+        tables = {field: np.full((len(symbols), len(stamps)), np.nan) for field in fields}
+        self.serve_qlib()
+        for n, symbol in enumerate(symbols):
+            for field in fields:
+                tables[field][n] = self._read(symbol, field, span.start, len(stamps))
+        return {field: pd.DataFrame(table.T, index=stamps, columns=symbols) for field, table in tables.items()}
 
     def index_close(self, symbol: str) -> pd.Series:
-        """Closes of a benchmark index, a price index: dividends are not in it."""
-        if not self._has_bars_of(symbol, "close"):
-            known = (read_description(self.store) or {}).get("indices") or ["none that market.json names"]
-            raise InputError(f"market {self.name} has no index {symbol}: it has {', '.join(known)}")
-        return self.wide(["close"], [symbol])["close"][symbol].dropna()
+        """Close of a benchmark index, float64, indexed by stamp (only stamps that have one)."""
+        if symbol not in self.indices:
+            has = ", ".join(self.indices) or "none"
+            raise InputError(f"market {self.name} has no index {symbol!r}; it has {has}")
+        return self.wide(["close"], [symbol])["close"][symbol].dropna().rename(symbol)
 
-    def bars(self, universe: str = UNIVERSE_OF_ALL) -> Bars:
-        """All traded bars of all symbols that were ever in a universe, from their first to their last.
+    def has_field(self, field: str) -> bool:
+        """Whether the store has a field (of stocks; an index has prices only)."""
+        return field in self._fields
 
-        A suspended session (no close, or no volume) is not a bar. Amounts the store lacks are volume · mean price.
+    def future_stamps(self, position: int, horizon: int) -> pd.DatetimeIndex:
+        """Stamps of the `horizon` bars after calendar position `position`: never needs bars there.
+
+        From the calendar, after its end from the known future, after that from the session grid seen last.
         """
-        symbols = [symbol for symbol in self.symbols(universe) if self._has_bars_of(symbol, "close")]
-        if not symbols:
-            raise InputError(f"market {self.name} has no bars of any member of universe {universe}")
-        key = hashlib.sha256("\n".join([self.fingerprint, self.freq, *symbols]).encode()).hexdigest()[:16]
+        known = self.calendar.union(self.future)
+        missing = position + 1 + horizon - len(known)
+        if missing > 0:
+            known = known.union(future_stamps_from_grid(known, missing))
+        return known[position + 1 : position + 1 + horizon]
+
+    def newest_day(self, universe: str) -> pd.Timestamp:
+        """The last day on which a member of the universe has a bar."""
+        bars = self.bars(universe)
+        symbol_M = np.repeat(np.arange(len(bars.symbols)), np.diff(bars.offsets))
+        position_of_members = bars.position_M[self.member_LN(universe, bars.symbols)[bars.position_M, symbol_M]]
+        if not len(position_of_members):
+            raise InputError(f"market {self.name}: no day has both bars and members of {universe}")
+        return self.calendar[position_of_members.max()].normalize()
+
+    def serve_qlib(self) -> None:
+        """Point qlib's one global data provider (`D`, its exchange) at this store; cheap when it is there already."""
+        from kronos_lab.data.qlib_provider import serve
+
+        serve(self.store, self.fingerprint)
+
+    @cached_property
+    def _fields(self) -> set[str]:
+        if "fields" in self.description:
+            return set(self.description["fields"])
+        features = self.store / "features"
+        for symbol in self.symbols(ALL if ALL in self.universes() else self.universes()[0]):
+            found = {path.name.split(".")[0] for path in (features / feature_folder(symbol)).glob(f"*.{self.freq}.bin")}
+            if found:
+                return found
+        return set()
+
+    def _read(self, symbol: str, field: str, first: int, count: int) -> np.ndarray:
+        """`count` values of one field from calendar position `first`, float32, NaN where the store has nothing."""
+        from qlib.data.data import FeatureD
+
+        values = np.full(count, np.nan, dtype=np.float32)
+        if count:
+            stored = FeatureD.feature(symbol, f"${field}", first, first + count - 1, self.freq)
+            values[stored.index.to_numpy() - first] = stored.to_numpy()
+        return values
+
+    def _load_or_read_bars(self, symbols: list[str]) -> Bars:
         if self.cache is None:
-            arrays = self._gather(symbols)
-        else:
-            folder = self.cache / f"bars-{key}"
-            if not folder.is_dir():
-                _save_arrays(folder, self._gather(symbols))
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _CACHED_ARRAYS}
-        return Bars(symbols=symbols, calendar=self.calendar, session_L=self.session_L, **arrays)
+            return self._read_bars(symbols)
+        with store_lock(self.cache / f"bars-{self.freq}"):  # one process of a job reads, the others find it done
+            cached = load_bars(self.cache, self.fingerprint, symbols, self.calendar, self.session_L)
+            if cached is None:
+                save_bars(self.cache, self.fingerprint, self._read_bars(symbols))
+                cached = load_bars(self.cache, self.fingerprint, symbols, self.calendar, self.session_L)
+        assert cached is not None
+        return cached
 
-    def _gather(self, symbols: list[str]) -> dict[str, np.ndarray]:
-        present = [field for field in FIELDS if field != "amount" or self.has_field(field)]
-        rows = self._features(present, symbols)
-        rows = rows[(rows["volume"] > 0) & (rows[list(PRICES)] > 0).all(axis=1)]
-        given = rows["amount"] if "amount" in rows else pd.Series(np.nan, index=rows.index)
-        derived = amount_from_volume(*(rows[field].to_numpy() for field in (*PRICES, "volume")))
-        rows = rows.assign(amount=given.where(given > 0, derived))
-        order = pd.CategoricalIndex(rows.index.get_level_values("instrument"), categories=symbols).codes
-        position = self.calendar.get_indexer(rows.index.get_level_values("datetime"))
-        by_symbol = np.lexsort((position, order))
-        return {
-            "values_MF": rows[list(FIELDS)].to_numpy(np.float32)[by_symbol],
-            "position_M": position[by_symbol].astype(np.int32),
-            "offsets": np.concatenate(([0], np.bincount(order, minlength=len(symbols)).cumsum())).astype(np.int64),
-        }
+    def _read_bars(self, symbols: list[str]) -> Bars:
+        from rich.progress import track
 
-    def _features(
-        self, fields: list[str], symbols: list[str], start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
-    ) -> pd.DataFrame:
-        self.use_in_qlib()
-        from qlib.data import D
-
-        rows = D.features(symbols, [f"${field}" for field in fields], start, end, freq=self.freq)
-        return rows.set_axis(fields, axis=1)
-
-    def use_in_qlib(self) -> None:
-        """Point qlib at this store; what reads through qlib's globals calls it first."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        import qlib
-        from qlib.config import C
-
-        wanted = C.DataPathManager.format_provider_uri(str(self.store))
-        if C.registered and C.dpm.provider_uri == wanted:
-            return
-        # kernels=1: reading is fast and forking under a trainer is not safe; no qlib cache: stores are small
-        qlib.init(
-            provider_uri=str(self.store),
-            region="cn",
-            kernels=1,
-            logging_level=logging.WARNING,
-            expression_cache=None,
-            dataset_cache=None,
-        )
-
-    def _has_bars_of(self, symbol: str, field: str) -> bool:
-        return (self.store / "features" / symbol.lower() / f"{field}.{self.freq}.bin").is_file()
-
-    def _read_stamps(self, file: str) -> pd.DatetimeIndex:
-        path = self.store / "calendars" / file
-        try:
-            stamps = pd.DatetimeIndex(pd.to_datetime(path.read_text().split("\n"), errors="raise")).dropna()
-        except ValueError as error:
-            raise InputError(f"{path} holds a line that is no stamp: {error}") from error
-        if not len(stamps) or not stamps.is_monotonic_increasing or not stamps.is_unique:
-            raise InputError(f"{path} must hold stamps, sorted and each once")
-        return stamps
+        for field in FIELDS[:5]:
+            if not self.has_field(field):
+                raise InputError(f"market {self.name}: bars need {', '.join(FIELDS[:5])}; {self.store} has no {field}")
+        self.serve_qlib()
+        stored = [field for field in FIELDS if self.has_field(field)]
+        values: list[np.ndarray] = []
+        positions: list[np.ndarray] = []
+        for symbol in track(symbols, description=f"reading {self.name}", transient=True):
+            columns = {name: self._read(symbol, name, 0, len(self.calendar)) for name in stored}
+            if "amount" not in columns:
+                columns["amount"] = amount_from_volume(*(columns[name] for name in FIELDS[:5]))
+            values_LF = np.stack([columns[name] for name in FIELDS], axis=-1)
+            traded = np.isfinite(values_LF).all(axis=-1) & (values_LF[:, FIELDS.index("volume")] > 0)
+            positions.append(np.flatnonzero(traded).astype(np.int32))
+            values.append(values_LF[traded])
+        if not any(map(len, values)):
+            raise InputError(f"market {self.name}: none of {len(symbols)} symbols has a bar in {self.store}")
+        offsets = np.cumsum([0, *(len(position) for position in positions)], dtype=np.int64)
+        return Bars(symbols, np.concatenate(values), np.concatenate(positions), offsets, self.calendar, self.session_L)
 
 
-def _save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays of a cache entry so that it is there whole or not at all, whoever else writes it too."""
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+def _stamps(path: Path) -> pd.DatetimeIndex:
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        for name, array in arrays.items():
-            np.save(partial / f"{name}.npy", array)
-        if not folder.is_dir():
-            partial.replace(folder)
-    except OSError as error:
-        if not folder.is_dir():
-            raise InputError(f"the cache {folder.parent} cannot be written to: {error.strerror}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        return pd.DatetimeIndex(pd.to_datetime([line for line in path.read_text().splitlines() if line.strip()]))
+    except ValueError as error:
+        raise InputError(f"{path}: a line is no date; write one stamp a line ({error})") from None

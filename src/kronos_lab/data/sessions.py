@@ -57,30 +57,30 @@ class Sessions:
         self.calendar, position = np.unique(day[first_row], return_inverse=True)
         self.table = self._fold(code[first_row], day[first_row], position, first_row)
 
-    def _fold(
-        self, code: np.ndarray, day: np.ndarray, position: np.ndarray, first_row: np.ndarray
-    ) -> pd.DataFrame:
+    def _fold(self, code: np.ndarray, day: np.ndarray, position: np.ndarray, first_row: np.ndarray) -> pd.DataFrame:
         bars, last_row = self.bars, first_row + self._rows_of - 1
         boards = np.array([board_of(name) for name in self.names], dtype=np.int64)[code]
         start = np.searchsorted(code, np.arange(len(self.names)))[code]  # the symbol's first session
         listed = np.where(position[start] > 0, day[start], np.datetime64("NaT"))
         rate = limit_rates(boards, day)
         empty = not len(first_row)
-        return pd.DataFrame({
-            "id": np.arange(len(code)),
-            "code": code,
-            "stamp": bars["stamp"].to_numpy()[first_row],
-            "position": position,
-            "open": bars["open"].to_numpy()[first_row],
-            "high": bars["high"].to_numpy() if empty else np.maximum.reduceat(bars["high"].to_numpy(), first_row),
-            "low": bars["low"].to_numpy() if empty else np.minimum.reduceat(bars["low"].to_numpy(), first_row),
-            "close": bars["close"].to_numpy()[last_row],
-            "volume": bars["volume"].to_numpy() if empty else np.add.reduceat(bars["volume"].to_numpy(), first_row),
-            "factor": bars["factor"].to_numpy()[first_row],
-            "ruled": boards != Board.NONE,
-            "rate": np.where(boards == Board.NONE, self._thresholds.open_market_move, rate),
-            "listing": is_free_session(boards, listed, np.arange(len(code)) - start),
-        })
+        return pd.DataFrame(
+            {
+                "id": np.arange(len(code)),
+                "code": code,
+                "stamp": bars["stamp"].to_numpy()[first_row],
+                "position": position,
+                "open": bars["open"].to_numpy()[first_row],
+                "high": bars["high"].to_numpy() if empty else np.maximum.reduceat(bars["high"].to_numpy(), first_row),
+                "low": bars["low"].to_numpy() if empty else np.minimum.reduceat(bars["low"].to_numpy(), first_row),
+                "close": bars["close"].to_numpy()[last_row],
+                "volume": bars["volume"].to_numpy() if empty else np.add.reduceat(bars["volume"].to_numpy(), first_row),
+                "factor": bars["factor"].to_numpy()[first_row],
+                "ruled": boards != Board.NONE,
+                "rate": np.where(boards == Board.NONE, self._thresholds.open_market_move, rate),
+                "listing": is_free_session(boards, listed, np.arange(len(code)) - start),
+            }
+        )
 
     def name(self, code: int) -> str:
         """Symbol of a code."""
@@ -114,12 +114,10 @@ class Sessions:
         left = self.bars.assign(factor=factor_of_bar)
         return left if len(self.table) == len(self._rows_of) else left[~np.isnan(factor_of_bar)]
 
-    def listed_before(self) -> np.ndarray:
-        """Bool per code: the symbol's first session in `bars` is not known to be its listing."""
-        starts = self.table.groupby("code")["listing"].first()
-        known = np.ones(len(self.names), dtype=bool)
-        known[starts.index] = ~starts.to_numpy()
-        return known
+    def newly_listed(self) -> set[str]:
+        """Symbols whose first session left is their listing, as far as the bars tell."""
+        first = self.table.drop_duplicates("code")
+        return {self.name(code) for code in first.loc[first["listing"], "code"]}
 
     def moves(self) -> Moves:
         """`Moves` of the table as it is now."""

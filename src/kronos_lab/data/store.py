@@ -1,144 +1,224 @@
-"""Writes a market in qlib's store format: one folder with calendars, features and dated universes.
+"""Write a market as a store in qlib's on-disk format: whole, or not at all.
 
-Layout (qlib 0.9): `calendars/<freq>.txt` and `<freq>_future.txt` (the same stamps and at least one more, which qlib's
-backtest needs on the last day), `features/<symbol in lower case>/<field>.<freq>.bin` (float32, little-endian; the
-first value is the position of the first bar in the calendar) and `instruments/<universe>.txt`.
-`market.json` beside them says what the store is and how it was made; its fingerprint is a hash of all contents.
+```
+<store>/calendars/day.txt             stamps that have bars, one a line
+<store>/calendars/day_future.txt      the same, and the known stamps after them
+<store>/instruments/<universe>.txt    symbol, first day, last day of membership (tab separated, both inclusive)
+<store>/features/<symbol>/<field>.day.bin   float32 little endian: position of the first bar, then one value a stamp
+<store>/market.json                   how it was made, and the hash of all of the above
+```
+
+Intraday stores say `5min` (or another of qlib's frequencies) where this says `day`.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from kronos_lab.errors import InputError
 
 STORE_FIELDS = (
-    "open", "high", "low", "close",  # currency per share, adjusted: raw price · factor
-    "volume",  # shares, adjusted: raw volume / factor
-    "amount",  # currency
-    "factor",  # adjusted price / raw price
-    "change",  # close / reference close − 1
-    "limit_up", "limit_down",  # adjusted like the prices
+    "open", "high", "low", "close", "volume", "amount", "factor", "change", "limit_up", "limit_down",
 )  # fmt: skip
-DESCRIPTION_FILE = "market.json"
-UNIVERSE_OF_ALL = "all"
+MARKET_JSON = "market.json"
+
+# qlib's code_to_fname: names that Windows keeps for devices, some of which are tickers elsewhere.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
+
+
+def feature_folder(symbol: str) -> str:
+    """Name of the folder of a symbol under `features/`, as qlib looks for it."""
+    return f"_qlib_{symbol}".lower() if symbol.upper() in _DEVICES else symbol.lower()
+
+
+@contextmanager
+def store_lock(folder: Path) -> Iterator[None]:
+    """Hold the right to write `folder`: of several processes that find it missing, one writes and the others wait."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock", is_singleton=True):  # a singleton may be taken again by whoever holds it
+        yield
 
 
 class StoreWriter:
-    """Builds a store beside its final place and moves it there when it is complete.
+    """Build a store beside `folder` and put it in place at the end; an exception leaves what was there.
 
-    Use as a context manager and call `finish` at the end. Whatever happens before leaves an earlier store as it was.
+    ```python
+    with StoreWriter(folder, calendar, future) as writer:
+        writer.add("SH600000", frame)
+        writer.add_spans("csi300", spans)
+        writer.finish({"name": "mine", "indices": ["SH000300"]})
+    ```
 
     Args:
-        folder: where the store will be; an earlier store there is replaced.
-        calendar: stamps of all sessions (or bars, for minutes), sorted and unique.
-        future: stamps that follow, at least one.
-        freq: qlib's name of the bar length: "day", "5min", ...
+        folder: the store; an older one is replaced by `finish`.
+        calendar: stamps that have bars, sorted.
+        future: known stamps after the last of them (qlib needs at least one to trade on the last day).
+        freq: qlib's name of the frequency, `day` or for example `5min`.
     """
 
     def __init__(self, folder: Path, calendar: pd.DatetimeIndex, future: pd.DatetimeIndex, freq: str = "day") -> None:
-        stamps = calendar.append(future)
-        if not len(calendar) or not len(future) or not stamps.is_monotonic_increasing or not stamps.is_unique:
-            raise ValueError("calendar and future must follow each other, sorted and unique, neither of them empty")
-        self.folder, self.calendar, self.freq = folder, calendar, freq
-        self._partial = folder.with_name(folder.name + ".partial")
+        _check_calendar(folder, calendar, future)
+        self.folder = Path(folder)
+        self.calendar = calendar
+        self.future = future
+        self.freq = freq
+        self._partial = self.folder.with_name(self.folder.name + ".partial")
+        self._previous = self.folder.with_name(self.folder.name + ".previous")
+        self._lock = store_lock(self.folder)
+        self._life: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = {}  # symbol: stamps of its first and last bar
+        self._folders: set[str] = set()
+        self._fields: set[str] = set()
+        self._universes: set[str] = set()
         self._digests: dict[str, str] = {}
-        self._first_and_last: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = {}
-        self._future = future
 
     def __enter__(self) -> Self:
-        try:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            for name in ("calendars", "features", "instruments"):
-                (self._partial / name).mkdir(parents=True)
-        except OSError as error:
-            raise InputError(f"{self.folder.parent} cannot be written to: {error.strerror}") from error
-        self._write(f"calendars/{self.freq}.txt", self._lines(self.calendar))
-        self._write(f"calendars/{self.freq}_future.txt", self._lines(self.calendar.union(self._future)))
+        self._lock.__enter__()
+        if self._previous.exists() and not self.folder.exists():  # killed between the two renames of `finish`
+            self._previous.rename(self.folder)
+        for leftover in (self._partial, self._previous):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for name in ("calendars", "instruments", "features"):
+            (self._partial / name).mkdir(parents=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._partial, ignore_errors=True)
+        shutil.rmtree(self._partial, ignore_errors=True)  # gone already after `finish`
+        self._lock.__exit__(kind, error, trace)
 
     def add(self, symbol: str, frame: pd.DataFrame) -> None:
-        """Write the fields of one symbol.
+        """Write the bars of one symbol.
 
         Args:
-            symbol: as in `instruments/*.txt`.
-            frame: indexed by stamps of the calendar, columns among `STORE_FIELDS`; sessions without a row, between
-                the first and the last, are suspended and become NaN.
+            symbol: in qlib's spelling (`SH600000`) where there is one.
+            frame: indexed by stamp (sorted, all in the calendar), columns among `STORE_FIELDS`, `close` among them;
+                prices and volume adjusted. A row whose close is NaN, like a stamp without a row, is a suspension.
+
+        Raises:
+            InputError: what cannot be stored, naming symbol and column.
         """
-        unknown = [column for column in frame.columns if column not in STORE_FIELDS]
-        positions = self.calendar.get_indexer(frame.index)
-        if unknown or not len(frame) or (positions < 0).any() or (np.diff(positions) <= 0).any():
-            raise ValueError(
-                f"{symbol}: fields {unknown} are not of the store, or stamps are not the calendar's in order"
-            )
-        first, last = int(positions[0]), int(positions[-1])
-        folder = f"features/{symbol.lower()}"
-        (self._partial / folder).mkdir()
-        for field in frame.columns:
-            values = np.full(last - first + 2, np.nan, dtype="<f4")
+        unknown = sorted(set(frame.columns) - set(STORE_FIELDS))
+        if unknown or "close" not in frame:
+            wrong = f"unknown column {unknown[0]}" if unknown else "no column close"
+            raise InputError(f"{symbol}: {wrong}; a store holds {', '.join(STORE_FIELDS)}")
+        name = feature_folder(symbol)
+        if name in self._folders or Path(name).name != name or name in ("", ".", ".."):
+            raise InputError(f"{symbol}: added before, differs by case only, or cannot be a folder's name; rename it")
+        traded = frame[frame["close"].notna()]
+        if traded.empty:
+            raise InputError(f"{symbol}: no bar with a close; leave it out")
+        position_T = self.calendar.get_indexer(traded.index)
+        if (position_T < 0).any() or (np.diff(position_T) <= 0).any():
+            raise InputError(f"{symbol}: stamps must be in the calendar, sorted and without duplicates")
+        first, last = int(position_T[0]), int(position_T[-1])
+        self._folders.add(name)
+        self._life[symbol] = (self.calendar[first], self.calendar[last])
+        (self._partial / "features" / name).mkdir()
+        for field in traded.columns:
+            values = np.full(1 + last - first + 1, np.nan, dtype="<f4")
             values[0] = first
-            values[1 + positions - first] = frame[field].to_numpy(dtype=np.float64)
-            self._write(f"{folder}/{field}.{self.freq}.bin", values.tobytes())
-        self._first_and_last[symbol] = (self.calendar[first], self.calendar[last])
+            values[1 + position_T - first] = traded[field].to_numpy()
+            self._write(f"features/{name}/{field}.{self.freq}.bin", values.tobytes())
+        self._fields |= set(traded.columns)
 
     def add_spans(self, universe: str, spans: pd.DataFrame) -> None:
-        """Write a universe: columns symbol, start, end (both inclusive)."""
-        rows = spans.sort_values(["symbol", "start"])
-        starts, ends = (self._text(pd.DatetimeIndex(rows[column])) for column in ("start", "end"))
-        lines = (f"{s}\t{a}\t{b}\n" for s, a, b in zip(rows["symbol"], starts, ends, strict=True))
-        self._write(f"instruments/{universe}.txt", "".join(lines).encode())
+        """Write one universe: columns symbol, start, end, both days inclusive; members without bars are allowed."""
+        if spans.empty or spans[["symbol", "start", "end"]].isna().any(axis=None):
+            raise InputError(f"universe {universe}: no members, or a member without symbol, start or end")
+        start, end = pd.to_datetime(spans["start"]), pd.to_datetime(spans["end"])
+        if (start > end).any():
+            symbol = spans["symbol"][start > end].iloc[0]
+            raise InputError(f"universe {universe}: a membership of {symbol} ends before it starts")
+        lines = pd.DataFrame({"symbol": spans["symbol"], "start": start, "end": end}).sort_values(["symbol", "start"])
+        # A membership is dated in days; intraday the last one lasts to midnight, as qlib compares stamps.
+        if self.freq != "day":
+            lines["end"] = lines["end"].dt.normalize() + pd.Timedelta("23:59:59")
+        text = lines.to_csv(sep="\t", header=False, index=False, date_format=self._date_format, lineterminator="\n")
+        self._write(f"instruments/{universe.lower()}.txt", text.encode())
+        self._universes.add(universe.lower())
 
-    def finish(self, description: Mapping[str, Any], outside: tuple[str, ...] = ()) -> Path:
-        """Write `all` (unless given) and `market.json`, and move the store to its place.
+    def attach(self, name: str, content: bytes) -> None:
+        """Put a file about the store beside `market.json`; it is no part of the fingerprint."""
+        (self._partial / name).write_bytes(content)
+
+    def finish(self, description: dict[str, Any]) -> Path:
+        """Put the store in place.
 
         Args:
-            description: what the store is and how it was made, as plain JSON.
-            outside: symbols that belong to no universe: indices.
+            description: what `market.json` should say besides what is counted here; plain values. `indices` lists
+                the instruments that belong to no universe. Universe `all`, where not added, is every other symbol
+                from its first to its last bar.
+
+        Returns:
+            The folder of the store.
         """
-        if f"instruments/{UNIVERSE_OF_ALL}.txt" not in self._digests:
-            rows = [(s, *span) for s, span in self._first_and_last.items() if s not in outside]
-            self.add_spans(UNIVERSE_OF_ALL, pd.DataFrame(rows, columns=["symbol", "start", "end"]))
-        everything = "".join(f"{path} {digest}\n" for path, digest in sorted(self._digests.items()))
-        fingerprint = hashlib.sha256(everything.encode()).hexdigest()[:16]
-        content = {**description, "freq": self.freq, "indices": sorted(outside), "fingerprint": fingerprint}
-        self._write(DESCRIPTION_FILE, json.dumps(content, indent=2, default=str).encode())
-        replaced = self.folder.with_name(self.folder.name + ".replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.replace(replaced)
+        indices = set(description.get("indices", ()))
+        missing = sorted(indices - set(self._life))
+        if missing:
+            raise InputError(f"{self.folder}: index {missing[0]} is described but was not added")
+        stocks = [(symbol, *life) for symbol, life in self._life.items() if symbol not in indices]
+        if not stocks:
+            raise InputError(f"{self.folder}: no symbol was added; there is nothing to store")
+        if "all" not in self._universes:
+            self.add_spans("all", pd.DataFrame(stocks, columns=["symbol", "start", "end"]))
+        self._write(f"calendars/{self.freq}.txt", self._calendar_text(self.calendar))
+        self._write(f"calendars/{self.freq}_future.txt", self._calendar_text(self.calendar.union(self.future)))
+        counted = {
+            "freq": self.freq,
+            "first": str(self.calendar[0]),
+            "last": str(self.calendar[-1]),
+            "stamps": len(self.calendar),
+            "symbols": len(stocks),
+            "fields": [field for field in STORE_FIELDS if field in self._fields],
+            "universes": sorted(self._universes),
+            "indices": sorted(indices),
+            "fingerprint": _combine(self._digests),
+        }
+        text = json.dumps(description | counted, indent=2, ensure_ascii=False) + "\n"
+        (self._partial / MARKET_JSON).write_text(text, encoding="utf-8")
+        if self.folder.exists():  # a folder cannot replace a full one in a single step
+            self.folder.rename(self._previous)
         self._partial.replace(self.folder)
-        shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(self._previous, ignore_errors=True)
         return self.folder
+
+    @property
+    def _date_format(self) -> str:
+        return "%Y-%m-%d" if self.freq == "day" else "%Y-%m-%d %H:%M:%S"
+
+    def _calendar_text(self, stamps: pd.DatetimeIndex) -> bytes:
+        return "".join(f"{stamp}\n" for stamp in stamps.strftime(self._date_format)).encode()
 
     def _write(self, path: str, content: bytes) -> None:
         (self._partial / path).write_bytes(content)
-        self._digests[path] = hashlib.sha256(content).hexdigest()
-
-    def _text(self, stamps: pd.DatetimeIndex) -> pd.Index:
-        return stamps.strftime("%Y-%m-%d" if self.freq == "day" else "%Y-%m-%d %H:%M:%S")
-
-    def _lines(self, stamps: pd.DatetimeIndex) -> bytes:
-        return "".join(f"{text}\n" for text in self._text(stamps)).encode()
+        self._digests[path] = _digest(content)
 
 
-def read_description(store: Path) -> dict[str, Any] | None:
-    """Content of `market.json`; None for a store that Kronos Lab did not write, or that is not there."""
-    path = store / DESCRIPTION_FILE
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise InputError(f"{path} is broken ({error}): delete the folder {store} to make the store again") from error
+def store_fingerprint(folder: Path) -> str:
+    """Content hash of calendars, instruments and features: equal for equal data, whatever made the folder."""
+    paths = [path for name in ("calendars", "instruments", "features") for path in (folder / name).rglob("*.*")]
+    return _combine({path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in paths})
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _combine(digests: dict[str, str]) -> str:
+    return _digest("".join(f"{path} {digest}\n" for path, digest in sorted(digests.items())).encode())
+
+
+def _check_calendar(folder: Path, calendar: pd.DatetimeIndex, future: pd.DatetimeIndex) -> None:
+    stamps = calendar.append(future)
+    if calendar.empty or not stamps.is_monotonic_increasing or not stamps.is_unique:
+        raise InputError(f"{folder}: the calendar must have stamps, sorted and unique, and `future` must follow them")

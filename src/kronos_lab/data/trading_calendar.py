@@ -1,56 +1,78 @@
-"""Which stamps come next: from the sessions a market has had, or from the grid that a file of bars shows.
+"""The stamps after the last bar, where no calendar tells: the session grid that the stamps themselves show."""
 
-Holidays to come cannot be known from past bars; a market's own `*_future.txt` knows them and is preferred.
-"""
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kronos_lab.errors import InputError
 
-RECENT_DAYS = 20  # days of a file that show its session grid
+RECENT_DAYS = 20  # days with bars that show the grid: four weeks of a market that rests at weekends
+WORKDAYS = range(5)
+
+
+@dataclass(frozen=True)
+class SessionGrid:
+    """When a market has bars.
+
+    Attributes:
+        times: for each weekday with bars (Monday 0) its times of day, sorted.
+        step: for a market that never rests, the time between two bars; None where sessions begin and end.
+    """
+
+    times: dict[int, list[pd.Timedelta]]
+    step: pd.Timedelta | None = None
+
+
+def session_grid(stamps: pd.DatetimeIndex) -> SessionGrid:
+    """The grid of the last `RECENT_DAYS` days with bars: which weekdays, and at which times of day.
+
+    Weekdays keep their own times, so that a night session which ends on Saturday morning does not fill Saturday.
+    With less than a week of days a weekday not seen yet is taken for a day like the others, Saturdays and Sundays
+    only if one of them was seen. Intraday bars in equal steps across a midnight are a market that never rests.
+
+    Raises:
+        InputError: no stamps, or days so far apart (a month) that weekdays tell nothing.
+    """
+    if stamps.empty:
+        raise InputError("no stamps to read a session grid from")
+    days = stamps.normalize().unique()[-RECENT_DAYS:]
+    recent = stamps[stamps >= days[0]]
+    gaps = np.diff(recent.to_numpy())
+    if len(recent) > len(days) > 1 and (gaps == gaps[0]).all():
+        return SessionGrid({}, pd.Timedelta(gaps[0]))
+    apart = np.diff(days.to_numpy())
+    if len(apart) and np.median(apart) > np.timedelta64(7, "D"):
+        raise InputError("bars more than a week apart show no session grid: give the future stamps")
+    time_of_day, weekday = recent - recent.normalize(), recent.weekday
+    times = {
+        day: [pd.Timedelta(time) for time in sorted(time_of_day[weekday == day].unique())]
+        for day in sorted(set(weekday))
+    }
+    if days[-1] - days[0] < pd.Timedelta(days=6):  # less than a week: nothing says that the other days rest
+        usual = [pd.Timedelta(time) for time in sorted(time_of_day.unique())]
+        others = WORKDAYS if max(times) in WORKDAYS else range(7)
+        times = {day: times.get(day, usual) for day in sorted({*times, *others})}
+    return SessionGrid(times)
 
 
 def future_stamps_from_grid(stamps: pd.DatetimeIndex, horizon: int) -> pd.DatetimeIndex:
-    """The next `horizon` stamps of a file of bars that has no calendar.
+    """The next `horizon` stamps after the last one, on the session grid of the stamps themselves.
 
-    The grid is what the last 20 days of the file show: the weekdays that traded (a market that traded on a Saturday
-    or Sunday trades every day) and the times of day of their bars, lunch breaks and night sessions included. Daily,
-    intraday and round-the-clock bars need no telling apart. Weekly or monthly bars do: they follow their usual step.
-
-    Args:
-        stamps: sorted and unique, at least two.
-        horizon: number of stamps.
-
-    Raises:
-        InputError: too few stamps to see a grid.
+    Holidays are not known: a session grid continues through them.
     """
-    if len(stamps) < 2:
-        raise InputError(f"{len(stamps)} bars do not show when the next ones come: give at least two")
-    days = stamps.normalize().unique()
-    step = pd.Series(days).diff().median()
-    if step > pd.Timedelta(days=4):
-        return _regular_steps(stamps, horizon)
-    recent = stamps[stamps.normalize() >= days[-RECENT_DAYS:][0]]
-    times = (recent - recent.normalize()).unique().sort_values()
-    weekdays = _trading_weekdays(recent)
-
-    grid: list[pd.Timestamp] = []
-    day = stamps[-1].normalize()
-    while len(grid) < horizon:
-        if day.dayofweek in weekdays:
-            grid.extend(stamp for stamp in day + times if stamp > stamps[-1])
+    grid = session_grid(stamps)
+    last = stamps[-1]
+    if grid.step is not None:
+        return pd.DatetimeIndex([last + n * grid.step for n in range(1, horizon + 1)])
+    found: list[pd.Timestamp] = []
+    day = last.normalize()
+    while len(found) < horizon:
+        found += [day + time for time in grid.times.get(day.weekday(), []) if day + time > last]
         day += pd.Timedelta(days=1)
-    return pd.DatetimeIndex(grid[:horizon])
+    return pd.DatetimeIndex(found[:horizon])
 
 
-def _trading_weekdays(stamps: pd.DatetimeIndex) -> set[int]:
-    weekdays = set(stamps.dayofweek)
-    workdays = set(range(5))
-    # A short file need not show every workday; a day it does not show at all is no evidence of a holiday.
-    return set(range(7)) if weekdays - workdays else workdays
-
-
-def _regular_steps(stamps: pd.DatetimeIndex, horizon: int) -> pd.DatetimeIndex:
-    frequency = pd.infer_freq(stamps[-RECENT_DAYS:]) if len(stamps) >= 3 else None
-    step = frequency or pd.Series(stamps).diff().median()
-    return pd.date_range(stamps[-1], periods=horizon + 1, freq=step)[1:]
+def extend_calendar(calendar: pd.DatetimeIndex, count: int) -> pd.DatetimeIndex:
+    """The next `count` sessions (days with bars) after the last stamp of a calendar, at midnight."""
+    return future_stamps_from_grid(calendar.normalize().unique(), count)

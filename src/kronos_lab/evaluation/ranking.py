@@ -37,9 +37,7 @@ def _forward_return(price_LN: pd.DataFrame, entry: int, horizon: int) -> pd.Data
     return first_price_from_here.shift(-entry - horizon) / price_LN.shift(-entry) - 1
 
 
-def daily_correlation(
-    score_LN: pd.DataFrame, label_LN: pd.DataFrame, method: Literal["pearson", "rank"]
-) -> pd.Series:
+def daily_correlation(score_LN: pd.DataFrame, label_LN: pd.DataFrame, method: Literal["pearson", "rank"]) -> pd.Series:
     """Correlation across names of each day's scores with its labels: IC ("pearson") or rank IC ("rank").
 
     Only names with both a score and a label count. A day with fewer than `SMALLEST_CROSS_SECTION` of them, or

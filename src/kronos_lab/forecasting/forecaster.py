@@ -14,7 +14,7 @@ from kronos_lab.data.normaliser import CLIP, Scale, denormalise, fit_scale, norm
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.decoding import generate
 from kronos_lab.forecasting.token_sampling import Sampling
-from kronos_lab.models.hub import check_pair
+from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
 

@@ -72,6 +72,8 @@ def series_uniforms(seed: int, symbol: str, date: str, paths: int, horizon: int)
         paths: number of sample paths P; the first ones are the same for a larger P.
         horizon: steps H; the first ones are the same for a larger H.
     """
+    if paths < 1 or horizon < 1:
+        raise InputError(f"paths and horizon must be at least 1, not {paths} and {horizon}")
     digest = hashlib.blake2b(f"{seed}\0{symbol}\0{date}".encode(), digest_size=16).digest()
     key = np.frombuffer(digest, dtype=np.uint64)
     rows = [

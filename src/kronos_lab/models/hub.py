@@ -9,7 +9,7 @@ import inspect
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import (
@@ -27,16 +27,8 @@ from torch import nn, uint8
 
 from kronos_lab.errors import InputError
 
-if TYPE_CHECKING:
-    from kronos_lab.models.predictor import Kronos
-    from kronos_lab.models.tokenizer import KronosTokenizer
-
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-
-# The predictor's config.json does not say which tokenizer it was trained with, but both published tokenizers have
-# 10 + 10 bits. Its size tells: (n_layers, d_model) of mini, small and base → group_size of their tokenizer.
-_GROUP_SIZE_OF_PUBLISHED = {(4, 256): 5, (8, 512): 4, (12, 832): 4}
 
 
 class PublishedModel(PyTorchModelHubMixin, library_name="kronos-lab", license="mit"):
@@ -98,46 +90,6 @@ class PublishedModel(PyTorchModelHubMixin, library_name="kronos-lab", license="m
             f'```python\nfrom kronos_lab import {name}\n\nmodel = {name}.from_pretrained("<this folder>")\n```\n\n'
             "Architecture: Shi et al., *Kronos: A Foundation Model for the Language of Financial Markets*, "
             "arXiv:2508.02739.\n"
-        )
-
-
-def load_tokenizer(path_or_id: str | Path, revision: str | None = None) -> "KronosTokenizer":
-    """`KronosTokenizer.from_pretrained`, importable without the network's module."""
-    from kronos_lab.models.tokenizer import KronosTokenizer
-
-    return KronosTokenizer.from_pretrained(path_or_id, revision)
-
-
-def load_predictor(path_or_id: str | Path, revision: str | None = None) -> "Kronos":
-    """`Kronos.from_pretrained`, importable without the network's module."""
-    from kronos_lab.models.predictor import Kronos
-
-    return Kronos.from_pretrained(path_or_id, revision)
-
-
-def check_pair(predictor: "Kronos", tokenizer: "KronosTokenizer") -> None:
-    """Refuse a predictor and a tokenizer that were not made for each other.
-
-    Raises:
-        InputError: the bits differ, or the predictor has the size of a published one whose tokenizer has another
-            `group_size`.
-    """
-    bits = {
-        "predictor": (predictor.s1_bits, predictor.s2_bits),
-        "tokenizer": (tokenizer.s1_bits, tokenizer.s2_bits),
-    }
-    if bits["predictor"] != bits["tokenizer"]:
-        raise InputError(
-            "predictor and tokenizer do not belong together: s1+s2 bits are "
-            + " and ".join(f"{s1}+{s2} ({who})" for who, (s1, s2) in bits.items())
-        )
-    size = (len(predictor.transformer), predictor.embedding.emb_s1.embedding_dim)
-    expected = _GROUP_SIZE_OF_PUBLISHED.get(size) if bits["predictor"] == (10, 10) else None
-    if expected is not None and tokenizer.group_size != expected:
-        right = "Kronos-Tokenizer-2k" if expected == 5 else "Kronos-Tokenizer-base"
-        raise InputError(
-            f"predictor and tokenizer do not belong together: a Kronos of {size[0]} layers and width {size[1]} goes "
-            f"with NeoQuasar/{right} (group_size {expected}), this tokenizer has group_size {tokenizer.group_size}"
         )
 
 

@@ -88,14 +88,24 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def find_finished_training_runs(outputs: Path, market: str) -> list[FinishedRun]:
-    """Finished training runs on the market of that name under `<outputs>/train`, newest first, sweeps included."""
-    runs = []
-    for path in (outputs / "train").rglob(SUMMARY_FILE):
-        summary = read_summary(path.parent)
-        if summary and summary["kind"] == "train" and summary["market"]["name"] == market:
-            finished = datetime.fromisoformat(summary["finished"])
-            runs.append(FinishedRun(path.parent, summary["name"], finished, market, summary["weights"]))
+def read_run(folder: Path) -> FinishedRun | None:
+    """A finished training run, or None where the folder is none."""
+    summary = read_summary(folder)
+    if not summary or summary["kind"] != "train":
+        return None
+    finished = datetime.fromisoformat(summary["finished"])
+    return FinishedRun(folder, summary["name"], finished, summary["market"]["name"], summary["weights"])
+
+
+def find_finished_training_runs(outputs: Path, market: str | None = None) -> list[FinishedRun]:
+    """Finished training runs under `<outputs>/train`, newest first, sweeps included.
+
+    Args:
+        outputs: folder of all runs.
+        market: only those on the market of that name; None takes all.
+    """
+    found = (read_run(path.parent) for path in (outputs / "train").rglob(SUMMARY_FILE))
+    runs = [run for run in found if run is not None and market in {None, run.market}]
     return sorted(runs, key=lambda run: run.finished, reverse=True)
 
 

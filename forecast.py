@@ -1,0 +1,44 @@
+"""Forecast the bars of one file: a CSV of the forecast, its sample paths, and a picture.
+
+python forecast.py file=bars.csv horizon=120
+python forecast.py file=bars.parquet horizon=24 until="2024-08-20 15:00" checkpoint=NeoQuasar/Kronos-small
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from kronos_lab.runs.errors import one_line_errors
+from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
+
+register_resolvers()
+
+
+@one_line_errors
+@hydra.main(version_base="1.3", config_path="conf", config_name="forecast")
+def main(cfg: DictConfig) -> None:
+    """Forecast one file as configured by `conf/forecast.yaml`."""
+    from pathlib import Path
+
+    from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file, save_forecast
+    from kronos_lab.forecasting.forecaster import Forecaster
+    from kronos_lab.forecasting.kronos_predictor import fastest_device
+    from kronos_lab.forecasting.token_sampling import Sampling
+    from kronos_lab.runs.checkpoint import find_checkpoint
+
+    folder = this_run_folder()
+    series = read_series_file(Path(cfg.file), cfg.symbol, dict(cfg.columns), cfg.until, cfg.lookback, cfg.horizon)
+    checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)
+    print(f"checkpoint  {checkpoint.title}")
+    tokenizer, predictor = checkpoint.load()
+    forecaster = Forecaster(tokenizer, predictor, cfg.max_context, rescale=cfg.rescale).to(
+        cfg.device or fastest_device()
+    )
+    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    paths_PHF = forecast_file(forecaster, series, sampling, cfg.forecast.paths, cfg.seed)
+    save_config(folder, cfg)
+    for path in save_forecast(folder, series, paths_PHF):
+        print(f"written     {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""`report.html`: one page with everything inside it, the figures one looks at first on top."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
+RANKING_COLUMNS = ("mean", "std", "ICIR", "naive t", "days")
+KINDS = {"rank_ic": "rank IC", "ic": "IC"}
+LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
+
+
+class Line(NamedTuple):
+    """One line of the headline table."""
+
+    name: str
+    value: str
+    how: str
+
+
+class Table(NamedTuple):
+    """A table whose rows begin with their name."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    lead: str,
+    metrics: Mapping[str, Any],
+    figures: Mapping[str, Figure],
+    warnings: Sequence[str],
+    facts: Mapping[str, str],
+    settings: str,
+) -> None:
+    """Write the page, under a temporary name first.
+
+    Args:
+        path: of the page.
+        title: its heading.
+        lead: one sentence under it.
+        metrics: as `results.measure` gives them.
+        figures: "equity", "excess", "rank_ic", "trading", "coverage".
+        warnings: what to know before reading on.
+        facts: what was run: market, checkpoint, ...
+        settings: the resolved configuration as YAML.
+    """
+
+    def picture(name: str, alternative: str) -> Markup:
+        source = f"data:image/svg+xml;base64,{base64.b64encode(_svg(figures[name])).decode()}"
+        return Markup('<img alt="{}" src="{}">').format(alternative, source)
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    html = environment.get_template("page.html.j2").render(
+        title=title,
+        lead=lead,
+        warnings=warnings,
+        headline=headline_table(metrics),
+        returns=returns_table(metrics),
+        ranking=ranking_table(metrics),
+        trading=trading_table(metrics),
+        coverage=coverage_sentence(metrics),
+        facts=facts,
+        conventions={name.replace("_", " "): text for name, text in metrics["conventions"].items()},
+        settings=settings,
+        picture=picture,
+    )
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(html, encoding="utf-8")
+    partial.replace(path)
+
+
+def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
+    """The figures one looks at first, each with how it is meant."""
+    ranking = metrics["ranking"]["open_to_open"]
+    lines = []
+    for horizon in sorted(ranking, key=int):
+        figures = ranking[horizon]["rank_ic"]
+        how = f"naive t {number(figures['t'], 2)} over {figures['days']} days"
+        if int(horizon) > 1:
+            how += "; labels of successive days overlap, so it is too large"
+        lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
+    for name, excess in metrics["excess"].items():
+        with_cost, before = excess["with_cost"], excess["without_cost"]
+        lines.append(
+            Line(
+                f"Excess over {'equal weight' if name == 'equal_weight' else 'the index'}, with cost",
+                percent(with_cost["annual_return"]),
+                f"a year; information ratio {number(with_cost['information_ratio'], 2)}, before cost "
+                f"{percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
+            )
+        )
+    own, trading = metrics["portfolio"]["with_cost"], metrics["trading"]
+    how = f"arithmetic, with cost; {percent(own['total_return'])} in all"
+    lines.append(Line("Annual return", percent(own["annual_return"]), how))
+    lines.append(Line("Maximum drawdown", percent(own["max_drawdown"]), "of the portfolio, with cost"))
+    how = f"of the account a day, bought + sold; costs {percent(trading['annual_cost'])} a year"
+    lines.append(Line("Turnover", percent(trading["turnover_per_session"]), how))
+    return lines
+
+
+def returns_table(metrics: Mapping[str, Any]) -> Table:
+    """Portfolio, benchmarks, and the differences between them."""
+
+    def row(name: str, figures: Mapping[str, Any]) -> list[str]:
+        keys = ("annual_return", "annual_volatility", "information_ratio", "max_drawdown", "total_return")
+        return [name] + [
+            number(figures[key], 2) if key == "information_ratio" else percent(figures[key]) for key in keys
+        ]
+
+    costs = {"with_cost": "with cost", "without_cost": "before cost"}
+    rows = [row(f"Portfolio, {text}", metrics["portfolio"][kind]) for kind, text in costs.items()]
+    for benchmark in metrics["benchmarks"].values():
+        rows.append(row(_capital(benchmark["label"]), benchmark))
+    for name, excess in metrics["excess"].items():
+        over = "equal weight" if name == "equal_weight" else "the index"
+        rows += [row(f"Excess over {over}, {text}", excess[kind]) for kind, text in costs.items()]
+    conventions = metrics["conventions"]
+    note = (
+        f"Annual return: {conventions['annual_return']}. Excess: {conventions['excess']}. "
+        f"{_capital(conventions['first_session'])}."
+    )
+    return Table(RETURN_COLUMNS, rows, note)
+
+
+def ranking_table(metrics: Mapping[str, Any]) -> Table:
+    """Rank IC and IC for both labels and all horizons."""
+    rows = []
+    for label, horizons in metrics["ranking"].items():
+        for horizon, kinds in horizons.items():
+            for kind, figures in kinds.items():
+                values = [number(figures["mean"], 4), number(figures["std"], 4), number(figures["icir"], 3)]
+                values += [number(figures["t"], 2), str(figures["days"])]
+                rows.append([f"{_capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
+    conventions = metrics["conventions"]
+    note = (
+        f"Open to open: {conventions['open_to_open']}. Close to close: {conventions['close_to_close']}. "
+        f"ICIR: mean / std per day. t: {conventions['t']}."
+    )
+    return Table(RANKING_COLUMNS, rows, note)
+
+
+def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What it took to hold the portfolio."""
+    trading, sessions = metrics["trading"], metrics["sessions_traded"]
+    return [
+        ("Sessions traded", f"{sessions['count']} ({sessions['first']} to {sessions['last']})"),
+        ("Account at the end", f"{trading['final_account']:,.0f}"),
+        ("Names held, mean", number(trading["mean_names_held"], 1)),
+        ("Cash at the close, mean share of the account", percent(trading["mean_cash_share"])),
+        ("Turnover a year (bought + sold), times the account", number(trading["annual_turnover"], 1)),
+        ("Costs a year", percent(trading["annual_cost"])),
+        ("Fills", f"{trading['fills']:,}"),
+    ]
+
+
+def coverage_sentence(metrics: Mapping[str, Any]) -> str:
+    """How much of the universe was scored."""
+    coverage = metrics["coverage"]
+    return (
+        f"On an average day {coverage['mean_scored']:,.0f} of {coverage['mean_members']:,.0f} members were scored, "
+        f"{percent(coverage['mean'])} of those not suspended; least on {coverage['worst_day']}: "
+        f"{percent(coverage['worst'])}."
+    )
+
+
+def percent(value: float | None) -> str:
+    """A fraction as per cent with one digit; "–" where it is unknown."""
+    return "–" if _unknown(value) else f"{value:.1%}".replace("-", "−")
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with that many digits; "–" where it is unknown."""
+    return "–" if _unknown(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or value != value  # noqa: PLR0124  NaN
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

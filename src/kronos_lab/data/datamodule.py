@@ -1,0 +1,214 @@
+"""Windows of a market as batches for training, validation and test.
+
+Shapes: B windows of a batch, T = lookback + horizon + 1 bars, F = 6 fields.
+"""
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kronos_lab.data.market import Market
+from kronos_lab.data.normaliser import fit_scale, normalise, warn_of_small_prices
+from kronos_lab.data.sampler import TrainingSampler, ValidationSampler
+from kronos_lab.data.split import DateSplit, Part
+from kronos_lab.data.windows import WindowIndex
+from kronos_lab.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class WindowBatch(NamedTuple):
+    """A batch of windows.
+
+    Attributes:
+        bars_BTF: float32, normalised by the lookback's statistics and clipped.
+        stamp_BT5: int16, calendar features of each bar.
+    """
+
+    bars_BTF: Tensor
+    stamp_BT5: Tensor
+
+
+class WindowDataset(Dataset[WindowBatch]):
+    """Windows by number, gathered and normalised a whole batch at a time.
+
+    Args:
+        index: the windows.
+        clip: bound on normalised values.
+        rescale: measure the normaliser's epsilon in units of the price, see `fit_scale`.
+    """
+
+    def __init__(self, index: WindowIndex, clip: float, rescale: bool) -> None:
+        self.index, self.clip, self.rescale = index, clip, rescale
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, window: int) -> WindowBatch:
+        """One window, as a batch of one."""
+        return self.__getitems__(np.array([window]))
+
+    def __getitems__(self, windows: np.ndarray) -> WindowBatch:
+        """The batch of these windows; DataLoader calls this once per batch."""
+        rows = self.index.signal_rows(windows)
+        bars_BTF = torch.from_numpy(self.index.gather_bars(rows))
+        scale = fit_scale(bars_BTF[:, : self.index.lookback], self.rescale)
+        if not self.rescale:
+            warn_of_small_prices(scale)
+        stamp_BT5 = torch.from_numpy(self.index.gather_stamps(rows))
+        return WindowBatch(normalise(bars_BTF, scale, self.clip), stamp_BT5)
+
+
+class KLineDataModule(LightningDataModule):
+    """Training, validation and test windows of one universe of a market, split by signal date.
+
+    One sample is `lookback + horizon + 1` bars of one stock: the model sees the lookback, validation looks at how it
+    predicts the horizon. Needs `Trainer(use_distributed_sampler=False)`: the samplers share windows among ranks.
+
+    Args:
+        market: where bars, memberships and calendar come from.
+        universe: whose members are trained on, on the days they were members.
+        split: signal days of the three parts.
+        lookback: bars of the past.
+        horizon: bars of the future.
+        batch_size: windows per device and step.
+        windows_per_epoch: training windows of an epoch over all devices, an upper bound; a pass over all windows
+            takes as many epochs as it needs.
+        val_windows: validation and test windows, evenly spread; None for all.
+        max_gap: sessions that may be missing between neighbouring bars of a window.
+        clip: bound on normalised values.
+        rescale: measure the normaliser's epsilon in units of the price (assets priced far below 1).
+        num_workers: processes that gather batches; gathering is fast enough that 0 feeds a CPU and most GPUs.
+        seed: of the order of windows.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        universe: str,
+        split: DateSplit,
+        lookback: int,
+        horizon: int,
+        batch_size: int,
+        windows_per_epoch: int,
+        val_windows: int | None,
+        max_gap: int,
+        clip: float,
+        rescale: bool,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        for name, value in {
+            "horizon": horizon,
+            "batch_size": batch_size,
+            "windows_per_epoch": windows_per_epoch,
+        }.items():
+            if value < 1:
+                raise InputError(f"data.{name}={value} must be at least 1")
+        self.market, self.universe, self.split = market, universe, split
+        self.lookback, self.horizon = lookback, horizon
+        self.batch_size, self.windows_per_epoch, self.val_windows = batch_size, windows_per_epoch, val_windows
+        self.max_gap, self.clip, self.rescale = max_gap, clip, rescale
+        self.num_workers, self.seed = num_workers, seed
+        self._windows: dict[Part, WindowIndex] = {}
+
+    def windows(self, part: Part) -> WindowIndex:
+        """The windows of a part; InputError where there are none."""
+        if part not in self._windows:
+            start, end = self.split.days(part)
+            index = WindowIndex(
+                self.market.bars(self.universe),
+                self.market.spans(self.universe),
+                lookback=self.lookback,
+                future=self.horizon + 1,
+                start=start,
+                end=end,
+                max_gap=self.max_gap,
+                label_end=end,
+            )
+            if not len(index):
+                calendar = self.market.calendar
+                raise InputError(
+                    f"no {part} window of {self.lookback} + {self.horizon} + 1 bars with signal days "
+                    f"{start or 'from the first'} to {end or 'the last'} in universe {self.universe}: market "
+                    f"{self.market.name} has bars from {calendar[0].date()} to {calendar[-1].date()}"
+                )
+            log.info("%s: %s windows of %s", part, f"{len(index):,}", self.universe)
+            self._windows[part] = index
+        return self._windows[part]
+
+    def setup(self, stage: str) -> None:
+        """Find the windows now, so that a part without any ends the run before it began."""
+        for part in ("train", "val") if stage == "fit" else ("val",) if stage == "validate" else ("test",):
+            self.windows(part)
+
+    def train_dataloader(self) -> DataLoader[WindowBatch]:
+        """Batches of an epoch in its own order; begins in the middle where a checkpoint was restored."""
+        windows = len(self.windows("train"))
+        sampler = TrainingSampler(
+            windows, self.windows_per_epoch, self.batch_size, self.seed, self._rank, self._world_size
+        )
+        if self.trainer is not None:
+            loop = self.trainer.fit_loop
+            epoch = loop.epoch_progress.current.processed
+            sampler.set_epoch(epoch)
+            sampler.resume_at(epoch, loop.epoch_loop.batch_progress.current.processed)
+        return self._loader("train", sampler)
+
+    def val_dataloader(self) -> DataLoader[WindowBatch]:
+        """Batches of the validation windows, the same ones every time."""
+        return self._loader("val", self._evaluation_sampler("val"))
+
+    def test_dataloader(self) -> DataLoader[WindowBatch]:
+        """Batches of the test windows, the same ones every time."""
+        return self._loader("test", self._evaluation_sampler("test"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides which windows a step sees; a checkpoint holds it."""
+        return {
+            "market": self.market.fingerprint,
+            "windows": len(self.windows("train")),
+            "windows_per_epoch": self.windows_per_epoch,
+            "batch_size": self.batch_size,
+            "world_size": self._world_size,
+            "seed": self.seed,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with other windows, or another number of devices, than a checkpoint was made with."""
+        for name, now in self.state_dict().items():
+            if state_dict[name] != now:
+                raise InputError(f"cannot resume: {name} is {now}, the checkpoint was made with {state_dict[name]}")
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    def _evaluation_sampler(self, part: Part) -> ValidationSampler:
+        return ValidationSampler(
+            len(self.windows(part)), self.val_windows, self.batch_size, self._rank, self._world_size
+        )
+
+    def _loader(self, part: Part, sampler: Sampler[np.ndarray]) -> DataLoader[WindowBatch]:
+        return DataLoader(
+            WindowDataset(self.windows(part), self.clip, self.rescale),
+            batch_sampler=sampler,  # type: ignore[arg-type]  # an array of numbers serves as a list of them
+            collate_fn=_as_it_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _as_it_is(batch: WindowBatch) -> WindowBatch:
+    return batch

@@ -1,0 +1,53 @@
+"""The planted effect of the demo market: heavy trading weighs on the price for ten sessions.
+
+A bar's abnormal volume lowers the return of each of the next ten bars: the log return from open to close of the next
+bar is moved by
+
+    − STRENGTH · abnormal volume,     abnormal volume = (mean of the last 10 volumes − mean of the last 90) / deviation of the last 90
+
+so that every one of the last ten volumes counts a tenth. The 90 bars are those that a model with a lookback of 90
+sees, volumes adjusted as stored, and their normalised mean is the mean of the last ten inputs of the volume channel.
+A stock with fewer bars has no effect. The direction of past prices plays no part: momentum, reversal and a forecast of
+the lookback's mean price, to which an untrained model is close, rank the stocks no better than chance.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kronos_lab.data.bars import FIELDS
+
+if TYPE_CHECKING:
+    from kronos_lab.data.bars import Bars
+
+LOOKBACK = 90  # bars
+DURATION = 10  # bars that an abnormal volume weighs on
+STRENGTH = 0.0008  # fraction of the price, per bar and unit of abnormal volume; gives a 10-day rank IC of 0.05 to 0.08
+
+
+def abnormal_volume(volume_BC: np.ndarray) -> np.ndarray:
+    """Mean of the last 10 volumes in deviations of the last 90: [B, C ≥ 90] → [B]."""
+    window_BC = volume_BC[..., -LOOKBACK:]
+    mean_B, deviation_B = window_BC.mean(axis=-1), window_BC.std(axis=-1)
+    return (window_BC[..., -DURATION:].mean(axis=-1) - mean_B) / deviation_B
+
+
+def oracle_score(bars_BCF: np.ndarray) -> np.ndarray:
+    """What the effect adds to the log return of the next bar, from the last 90 bars alone: [B, C ≥ 90, 6] → [B].
+
+    The best ranking that a model can learn on the demo market, up to the few days by which its effect lasts longer
+    than the score it is computed from.
+    """
+    return -STRENGTH * abnormal_volume(bars_BCF[..., FIELDS.index("volume")].astype(np.float64))
+
+
+def oracle_table(bars: "Bars") -> pd.DataFrame:
+    """`oracle_score` of every bar with 90 bars behind it: calendar stamps × symbols, NaN elsewhere."""
+    score_LN = np.full((len(bars.calendar), len(bars.symbols)), np.nan)
+    for n in range(len(bars.symbols)):
+        rows = slice(int(bars.offsets[n]), int(bars.offsets[n + 1]))
+        if rows.stop - rows.start >= LOOKBACK:
+            windows = np.lib.stride_tricks.sliding_window_view(bars.values_MF[rows], LOOKBACK, axis=0)
+            score_LN[bars.position_M[rows][LOOKBACK - 1 :], n] = oracle_score(np.moveaxis(windows, 1, 2))
+    return pd.DataFrame(score_LN, index=bars.calendar, columns=bars.symbols)

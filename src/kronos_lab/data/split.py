@@ -1,0 +1,54 @@
+"""Which days train, validate and test: by the date of the signal."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import pandas as pd
+
+from kronos_lab.errors import InputError
+
+Part = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class DateSplit:
+    """Ranges of signal days (ISO dates, both ends inclusive), in order and without overlap.
+
+    Contexts reach back over the beginning of a range; labels never reach over its end, see `WindowIndex`.
+
+    Attributes:
+        train_start: None for the first day of the market.
+        train_end: last training day.
+        val_start: first validation day.
+        val_end: last validation day.
+        test_start: first test day.
+        test_end: None for the last day of the market.
+    """
+
+    train_start: str | None
+    train_end: str
+    val_start: str
+    val_end: str
+    test_start: str
+    test_end: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no date, and ranges that overlap."""
+        previous: tuple[str, pd.Timestamp] | None = None
+        for field in fields(self):
+            text = getattr(self, field.name)
+            if text is None:
+                continue
+            try:
+                day = pd.Timestamp(text)
+            except ValueError:
+                raise InputError(f"split.{field.name}={text} is no date: write it as 2024-06-30") from None
+            # A range may be a single day; two ranges may not share one.
+            opens_range = field.name.endswith("_start")
+            if previous and (day < previous[1] or (opens_range and day == previous[1])):
+                raise InputError(f"split.{field.name}={text} must come after split.{previous[0]}={previous[1].date()}")
+            previous = (field.name, day)
+
+    def days(self, part: Part) -> tuple[str | None, str | None]:
+        """First and last signal day of a part; None where the market's own range is the limit."""
+        return getattr(self, f"{part}_start"), getattr(self, f"{part}_end")

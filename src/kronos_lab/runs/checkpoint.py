@@ -1,0 +1,119 @@
+"""Which weights a forecast or a backtest uses: a run folder, a model folder, a Hub id, or the newest finished run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kronos_lab.errors import InputError
+from kronos_lab.models.hub import CONFIG_FILE
+from kronos_lab.models.pair import check_pair
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.summary import FinishedRun, find_finished_training_runs, read_run
+
+PREDICTOR_FOLDER, TOKENIZER_FOLDER = "predictor", "tokenizer"
+
+_TOKENIZER_OF_PUBLISHED = {
+    "NeoQuasar/Kronos-mini": "NeoQuasar/Kronos-Tokenizer-2k",
+    "NeoQuasar/Kronos-small": "NeoQuasar/Kronos-Tokenizer-base",
+    "NeoQuasar/Kronos-base": "NeoQuasar/Kronos-Tokenizer-base",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A predictor and its tokenizer, each a folder or a Hub id with an optional `@revision`.
+
+    Attributes:
+        predictor: where the predictor is.
+        tokenizer: where its tokenizer is.
+        title: one line for people: what was chosen.
+        run: the training run it comes from, None for a model folder or the Hub.
+    """
+
+    predictor: str
+    tokenizer: str
+    title: str
+    run: FinishedRun | None = None
+
+    @property
+    def published(self) -> bool:
+        """Are these weights as their authors released them?"""
+        return _split_revision(self.predictor)[0] in _TOKENIZER_OF_PUBLISHED
+
+    def load(self) -> tuple[KronosTokenizer, Kronos]:
+        """Both models, in evaluation mode, checked to belong together."""
+        tokenizer = KronosTokenizer.from_pretrained(*_split_revision(self.tokenizer))
+        predictor = Kronos.from_pretrained(*_split_revision(self.predictor))
+        check_pair(predictor, tokenizer)
+        return tokenizer, predictor
+
+
+def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path, market: str | None) -> Checkpoint:
+    """Find the weights that `checkpoint=` and `tokenizer=` mean.
+
+    Args:
+        checkpoint: folder of a training run, folder of a predictor, or a Hub id (`id@revision` pins it). None takes
+            the newest finished training run.
+        tokenizer: folder or Hub id of the tokenizer. None takes the run's, the one beside the predictor's folder, or
+            the one the published predictor was trained with.
+        outputs: folder of all runs.
+        market: with no checkpoint, only runs on this market count; None takes any.
+
+    Raises:
+        InputError: nothing is found; the line says what to do.
+    """
+    if checkpoint is None:
+        runs = find_finished_training_runs(outputs, market)
+        if not runs:
+            on_market = f" on market {market}" if market else ""
+            raise InputError(
+                f"no finished training run{on_market} in {outputs / 'train'}: run train.py first, or give checkpoint= "
+                "(a run folder, a model folder, or a Hub id such as NeoQuasar/Kronos-small)"
+            )
+        return _of_run(runs[0], tokenizer)
+
+    folder = Path(checkpoint).expanduser()
+    named_run = outputs / "train" / checkpoint
+    if not folder.is_dir() and named_run.is_dir():
+        folder = named_run
+    if (folder / PREDICTOR_FOLDER).is_dir():
+        run = read_run(folder)
+        if run is not None:
+            return _of_run(run, tokenizer)
+        return _of_folders(folder / PREDICTOR_FOLDER, tokenizer)
+    if (folder / CONFIG_FILE).is_file():
+        return _of_folders(folder, tokenizer)
+    if folder.is_dir():
+        raise InputError(
+            f"{folder} holds no model: give a finished run (with {PREDICTOR_FOLDER}/ and {TOKENIZER_FOLDER}/) "
+            f"or a model folder (with {CONFIG_FILE})"
+        )
+    known = tokenizer or _TOKENIZER_OF_PUBLISHED.get(_split_revision(checkpoint)[0])
+    if known is None:
+        raise InputError(f"checkpoint {checkpoint} does not say which tokenizer it needs: give tokenizer=")
+    return Checkpoint(checkpoint, known, f"{checkpoint} with {known}")
+
+
+def _of_run(run: FinishedRun, tokenizer: str | None) -> Checkpoint:
+    title = (
+        f"run {run.name}, finished {run.finished.astimezone():%Y-%m-%d %H:%M}, "
+        f"predictor {run.weights.get(PREDICTOR_FOLDER, 'unknown')}, {run.folder}"
+    )
+    if not (run.folder / PREDICTOR_FOLDER).is_dir():
+        raise InputError(f"run {run.folder} holds no predictor: it trained the tokenizer alone; give checkpoint=")
+    return Checkpoint(str(run.folder / PREDICTOR_FOLDER), tokenizer or str(run.folder / TOKENIZER_FOLDER), title, run)
+
+
+def _of_folders(predictor: Path, tokenizer: str | None) -> Checkpoint:
+    beside = predictor.parent / TOKENIZER_FOLDER
+    if tokenizer is None and not beside.is_dir():
+        raise InputError(f"no tokenizer beside {predictor}: give tokenizer=<folder or Hub id>")
+    chosen = tokenizer or str(beside)
+    return Checkpoint(str(predictor), chosen, f"{predictor} with {chosen}")
+
+
+def _split_revision(path_or_id: str) -> tuple[str, str | None]:
+    if Path(path_or_id).expanduser().is_dir():
+        return path_or_id, None
+    name, _, revision = path_or_id.partition("@")
+    return name, revision or None

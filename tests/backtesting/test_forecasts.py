@@ -1,0 +1,294 @@
+"""Forecasting a universe: what a score may know, random numbers, batches, ranks, shards."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.errors import InputError
+
+TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny"
+LOOKBACK, HORIZON, PATHS = 24, 4, 3
+START, END = "2024-12-20", "2025-01-10"  # the last 16 sessions of the small market
+
+
+def forecast(
+    folder: Path,
+    market: Any,
+    bars: Any = None,
+    *,
+    universe: str = "csi300",
+    end: str = END,
+    batch_size: int = 60,
+    seed: int = 7,
+    module: Any = None,
+    **trainer: Any,
+) -> Any:
+    """Forecast the small market with the tiny golden model; returns the folder of the shards."""
+    from lightning.pytorch import Trainer
+
+    from kronos_lab.backtesting.forecast_batches import (
+        BatchPlan,
+        ForecastDataModule,
+        ForecastDataset,
+        series_per_batch,
+    )
+    from kronos_lab.backtesting.forecast_writer import ForecastWriter
+    from kronos_lab.data.windows import WindowIndex
+
+    windows = WindowIndex(bars or market.bars(universe), market.spans(universe), LOOKBACK, 0, START, end)
+    plan = BatchPlan(len(windows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
+    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
+    writer = ForecastWriter(folder, plan, {"made_by": "test"}, series_per_shard=50)
+    settings = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_progress_bar": False} | trainer
+    runner = Trainer(
+        callbacks=[writer],
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        **settings,
+    )
+    runner.predict(module or tiny_module(), datamodule=data, return_predictions=False)
+    return folder
+
+
+def tiny_module() -> Any:
+    from kronos_lab.backtesting.forecast_module import ForecastModule
+    from kronos_lab.forecasting.forecaster import Forecaster
+    from kronos_lab.forecasting.token_sampling import Sampling
+    from kronos_lab import Kronos, KronosTokenizer
+
+    forecaster = Forecaster(
+        KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor")
+    )
+    return ForecastModule(forecaster, Sampling(temperature=0.6, top_p=0.9, top_k=0))
+
+
+def scores(folder: Path) -> pd.DataFrame:
+    from kronos_lab.backtesting.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.signals import ExpectedReturn
+
+    return score_forecasts(folder, ExpectedReturn(HORIZON))
+
+
+def paths(folder: Path) -> dict[tuple[str, pd.Timestamp], np.ndarray]:
+    """Paths [P, H, F] of every series by symbol and day."""
+    from kronos_lab.backtesting.forecast_shards import read_forecasts
+
+    found = {}
+    for shard in read_forecasts(folder):
+        stacked = np.stack(list(shard.paths.values()), axis=-1)
+        found.update(zip(zip(shard.symbol_B, shard.date_B, strict=True), stacked, strict=True))
+    return found
+
+
+@pytest.fixture(scope="module")
+def forecasts(small_market, tmp_path_factory) -> Path:
+    return forecast(tmp_path_factory.mktemp("forecasts"), small_market)
+
+
+def test_every_member_with_a_bar_is_scored_on_every_day_the_newest_included(forecasts, small_market):
+    found = scores(forecasts)
+    symbols = small_market.symbols("csi300")
+    close = small_market.wide(["close"], symbols, START, END)["close"]
+    member = small_market.member_LN("csi300", symbols)[-len(close) :]
+    expected = close.where(member).dropna(axis=1, how="all")
+    assert found.index[-1] == small_market.calendar[-1]
+    pd.testing.assert_frame_equal(found.notna(), expected.notna(), check_freq=False)
+
+
+def test_scores_are_returns_from_the_last_close_of_the_store(forecasts, small_market):
+    from kronos_lab.backtesting.forecast_shards import read_forecasts
+
+    shard = next(read_forecasts(forecasts))
+    close = small_market.wide(["close"], small_market.symbols("csi300"))["close"]
+    stored = [close.loc[day, symbol] for symbol, day in zip(shard.symbol_B, shard.date_B, strict=True)]
+    np.testing.assert_array_equal(shard.last_close_B, np.float32(stored))
+    assert shard.paths["close"].shape[1:] == (PATHS, HORIZON)
+
+
+def test_changing_tomorrows_bar_never_changes_todays_score(forecasts, small_market, tmp_path):
+    bars = small_market.bars("csi300")
+    today = small_market.calendar[-6]
+    later = bars.position_M > small_market.calendar.get_loc(today)
+    values = np.array(bars.values_MF)
+    values[later] *= 1.05
+    changed = type(bars)(bars.symbols, values, bars.position_M, bars.offsets, bars.calendar, bars.session_L)
+    before, after = scores(forecasts), scores(forecast(tmp_path, small_market, changed))
+    pd.testing.assert_frame_equal(before.loc[:today], after.loc[:today], check_exact=True)
+    assert not before.loc[today:].iloc[1:].equals(after.loc[today:].iloc[1:])
+
+
+def test_scores_up_to_a_day_do_not_depend_on_how_many_days_follow(forecasts, small_market, tmp_path):
+    today = small_market.calendar[-6]
+    shorter = scores(forecast(tmp_path, small_market, end=f"{today:%Y-%m-%d}"))
+    pd.testing.assert_frame_equal(scores(forecasts).loc[:today], shorter, rtol=1e-4, atol=1e-6, check_freq=False)
+
+
+@pytest.mark.parametrize("batch_size", [PATHS, 7 * PATHS, 1000])
+def test_paths_are_equal_across_batch_sizes(forecasts, small_market, tmp_path, batch_size):
+    expected, found = paths(forecasts), paths(forecast(tmp_path, small_market, batch_size=batch_size))
+    assert expected.keys() == found.keys()
+    equal = [np.allclose(expected[series], found[series], rtol=1e-4) for series in expected]
+    assert np.mean(equal) >= 0.9999
+
+
+def test_a_stock_has_the_same_forecast_in_another_universe(forecasts, small_market, tmp_path):
+    expected, found = paths(forecasts), paths(forecast(tmp_path, small_market, universe="csi800"))
+    assert expected.keys() < found.keys()
+    equal = [np.allclose(expected[series], found[series], rtol=1e-4) for series in expected]
+    assert np.mean(equal) >= 0.9999
+
+
+def test_the_same_plan_repeats_to_the_last_bit_and_another_seed_does_not(forecasts, small_market, tmp_path):
+    expected = paths(forecasts)
+    again = paths(forecast(tmp_path / "again", small_market))
+    other = paths(forecast(tmp_path / "other", small_market, seed=8))
+    assert all(np.array_equal(expected[series], again[series]) for series in expected)
+    assert not any(np.array_equal(expected[series], other[series]) for series in expected)
+
+
+def test_the_manifest_tells_what_was_done(forecasts):
+    manifest = json.loads((forecasts / "manifest.json").read_text())
+    plan = manifest["batch_plan"]
+    assert manifest["finished"]
+    assert manifest["made_by"] == "test"
+    assert (plan["series_per_batch"], plan["paths"], plan["seed"]) == (20, PATHS, 7)
+    assert sum(shard["series"] for shard in manifest["shards"]) == plan["series"]
+    assert len(manifest["shards"]) > 1
+    assert not list(forecasts.glob("*.partial"))
+
+
+class ForgetfulMemory:
+    """A forecaster that runs out of memory on more series than it can hold."""
+
+    def __init__(self, forecaster: Any, most: int, error: Exception) -> None:
+        self.forecaster, self.most, self.error = forecaster, most, error
+        self.tokenizer, self.predictor = forecaster.tokenizer, forecaster.predictor
+
+    def paths(self, context: Any, *others: Any) -> Any:
+        if len(context) > self.most:
+            raise self.error
+        return self.forecaster.paths(context, *others)
+
+
+def cuda_error() -> Exception:
+    import torch
+
+    return torch.OutOfMemoryError("CUDA out of memory")
+
+
+def cpu_error() -> Exception:
+    return RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+
+@pytest.mark.parametrize("error", [cuda_error, cpu_error])
+def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(forecasts, small_market, tmp_path, error):
+    module = tiny_module()
+    module.forecaster = ForgetfulMemory(module.forecaster, most=6, error=error())
+    folder = forecast(tmp_path, small_market, module=module)
+    pd.testing.assert_frame_equal(scores(folder), scores(forecasts), rtol=1e-4, atol=1e-6)
+    shards = json.loads((folder / "manifest.json").read_text())["shards"]
+    parts = [batch["parts"] for shard in shards for batch in shard["batches"]]
+    assert parts[0] == [5, 5, 5, 5]
+
+
+def test_one_series_that_does_not_fit_is_one_clear_line(small_market, tmp_path):
+    module = tiny_module()
+    module.forecaster = ForgetfulMemory(module.forecaster, most=0, error=cpu_error())
+    with pytest.raises(InputError, match=r"forecast\.paths"):
+        forecast(tmp_path, small_market, module=module)
+
+
+def test_another_runtime_error_is_not_taken_for_lack_of_memory(small_market, tmp_path):
+    module = tiny_module()
+    module.forecaster = ForgetfulMemory(module.forecaster, most=0, error=RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        forecast(tmp_path, small_market, module=module)
+
+
+def test_a_broken_checkpoint_is_named(small_market, tmp_path):
+    module = tiny_module()
+    module.tokenizer.head.weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="not finite"):
+        forecast(tmp_path, small_market, module=module)
+
+
+def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(small_market, tmp_path):
+    from kronos_lab.backtesting.forecast_shards import read_manifest
+
+    module = tiny_module()
+    working = module.forecaster.paths
+    calls = iter(range(5))
+
+    def die_after_five(*inputs: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return working(*inputs)
+
+    module.forecaster.paths = die_after_five
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        forecast(tmp_path, small_market, module=module)
+    import pyarrow.parquet as pq
+
+    assert sum(pq.read_metadata(path).num_rows for path in tmp_path.glob("*.parquet")) == 5 * 20
+    with pytest.raises(InputError, match="interrupted"):
+        read_manifest(tmp_path)
+
+
+def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_path):
+    from kronos_lab.backtesting.forecast_shards import read_forecasts
+
+    folder = forecast(tmp_path, small_market, precision="bf16-true")
+    for exact, low in zip(read_forecasts(forecasts), read_forecasts(folder), strict=True):
+        np.testing.assert_array_equal(low.last_close_B, exact.last_close_B)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_ranks_share_the_batches_without_overlap(world):
+    from kronos_lab.backtesting.forecast_batches import RankBatches
+
+    shared = [batch for rank in range(world) for batch in RankBatches(5, rank, world)]
+    assert sorted(shared) == list(range(5))
+
+
+@pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3)])
+def test_the_batch_size_bounds_series_times_paths(size, paths_, series):
+    from kronos_lab.backtesting.forecast_batches import series_per_batch
+
+    assert series_per_batch(size, paths_) == series
+
+
+@pytest.mark.parametrize(("size", "paths_"), [(4, 5), (1000, 0)])
+def test_more_paths_than_the_bound_are_refused(size, paths_):
+    from kronos_lab.backtesting.forecast_batches import series_per_batch
+
+    with pytest.raises(InputError, match=r"forecast\.paths"):
+        series_per_batch(size, paths_)
+
+
+def test_two_ranks_write_each_series_once_and_the_same_as_one(forecasts, small_market, tmp_path):
+    job = f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from kronos_lab.data.market import Market
+        from test_forecasts import forecast
+
+        market = Market(Path({str(small_market.store)!r}))
+        forecast(Path({str(tmp_path)!r}), market, devices=2, strategy="ddp_fork")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(job)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name[:8] for path in tmp_path.glob("*.parquet")} == {"rank-000", "rank-001"}
+    expected, found = paths(forecasts), paths(tmp_path)
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(expected[series], found[series]) for series in expected)

@@ -1,0 +1,300 @@
+"""Ledgers by hand: which day signals, which day trades, what it costs, and what cannot be traded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.errors import InputError
+
+NAN = float("nan")
+SESSIONS = pd.bdate_range("2024-07-01", periods=5)  # Monday to Friday
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = SESSIONS
+STRATEGY: dict[str, Any] = {
+    "topk": 2,
+    "n_drop": 1,
+    "hold_thresh": 1,
+    "risk_degree": 0.95,
+    "only_tradable": False,
+    "forbid_all_trade_at_limit": False,
+}
+EXCHANGE: dict[str, Any] = {
+    "deal_price": "open",
+    "limit_threshold": ["$open >= $limit_up", "$open <= $limit_down"],
+    "open_cost": 0.001,
+    "close_cost": 0.0015,
+    "min_cost": 5.0,
+    "trade_unit": 100,
+}
+
+
+def stock(open_: list[float], close: list[float], factor: float = 1.0, **fields: Any) -> pd.DataFrame:
+    """Fields of one stock on the first sessions; NaN opens are suspended; no limits unless given."""
+    open_L, close_L = np.array(open_, dtype=float), np.array(close, dtype=float)
+    frame = pd.DataFrame(
+        {
+            "open": open_L,
+            "high": np.maximum(open_L, close_L),
+            "low": np.minimum(open_L, close_L),
+            "close": close_L,
+            "volume": 1e6,
+            "amount": 1e6 * close_L,
+            "factor": factor,
+            "change": 0.0,
+            "limit_up": np.nan,
+            "limit_down": np.nan,
+        },
+        index=SESSIONS[: len(open_)] if len(open_) <= len(SESSIONS) else fields.pop("index"),
+    )
+    return frame.assign(**fields).dropna(subset="close")
+
+
+# B has a factor of 2: its adjusted price of 20.25 is 10.125 in the market, and 100 real shares are 50 adjusted ones
+FOUR_STOCKS = {
+    "A": stock([9, 10, 11, 12, 12], [10, 10.5, 11, 12, 12]),
+    "B": stock([20, 20, 20.25, 21, 21], [20, 20, 20, 21, 21], factor=2.0),
+    "C": stock([7, 7.75, 8, 8, 8], [7, 7.75, 8, 8, 8], limit_up=[NAN, 7.75, 9, 9, 9]),
+    "D": stock([5, 5, 5, 5, 5], [5, 5, 5, 5.25, 5]),
+}
+
+
+@pytest.fixture
+def write_market(tmp_path: Path) -> Callable[..., Any]:
+    """Function that writes stocks as a store and opens it: (stocks by symbol, calendar=SESSIONS) → Market."""
+
+    def write(stocks: dict[str, pd.DataFrame], calendar: pd.DatetimeIndex = SESSIONS) -> Any:
+        from kronos_lab.data.market import Market
+        from kronos_lab.data.store import StoreWriter
+
+        future = pd.bdate_range(calendar[-1] + pd.Timedelta(days=1), periods=20)
+        with StoreWriter(tmp_path / "store", calendar, future) as store:
+            for symbol, frame in stocks.items():
+                store.add(symbol, frame)
+            store.finish({"name": "by hand"})
+        return Market(tmp_path / "store", name="by hand")
+
+    return write
+
+
+def run(market: Any, scores: pd.DataFrame, account: float = 100_000.0, **changes: Any) -> Any:
+    from kronos_lab.backtesting.exchange import ExchangeSettings
+    from kronos_lab.backtesting.portfolio import TopkDropout, simulate
+
+    strategy = TopkDropout(**STRATEGY | {key: value for key, value in changes.items() if key in STRATEGY})
+    exchange = ExchangeSettings(**EXCHANGE | {key: value for key, value in changes.items() if key in EXCHANGE})
+    return simulate(market, scores, strategy, exchange, account)
+
+
+def scores(days: list[pd.Timestamp], **columns: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(days))
+
+
+def test_three_days_by_hand(write_market):
+    """Signals of Monday, Tuesday and Wednesday trade at the opens of Tuesday, Wednesday and Thursday."""
+    signal = scores([MONDAY, TUESDAY, WEDNESDAY], A=[2, 2, 1], B=[1, 3, 5], C=[3, 1, 0], D=[0, 0, 9])
+    ledger = run(write_market(FOUR_STOCKS), signal)
+    fills = [tuple(row) for row in ledger.trades.drop(columns="factor").itertuples(index=False)]
+    daily = ledger.daily
+
+    # Monday signals C, then A. On Tuesday C opens at its limit and cannot be bought; its half of the money stays.
+    # A: 100,000 · 0.95 / 2 = 47,500 buys 47 lots at the open of 10.
+    assert fills[0] == (TUESDAY, "A", "buy", 4700, 10.0, 47_000.0, 47.0)
+    # The first profit is Tuesday's own, from its open (10) to its close (10.5), less the fee.
+    assert daily.index[0] == TUESDAY
+    assert daily.loc[TUESDAY, "cash"] == 52_953.0
+    assert daily.loc[TUESDAY, "account"] == 52_953.0 + 4700 * 10.5
+    assert daily.loc[TUESDAY, "gross_return"] == pytest.approx(4700 * 0.5 / 100_000)
+    assert daily.loc[TUESDAY, "net_return"] == pytest.approx((4700 * 0.5 - 47) / 100_000)
+    assert daily.loc[TUESDAY, "turnover"] == pytest.approx(0.47)
+
+    # Tuesday signals B. On Wednesday 52,953 · 0.95 buys 49 lots of real shares: 2,450 adjusted ones at 20.25.
+    assert fills[1] == (WEDNESDAY, "B", "buy", 2450, 20.25, 49_612.5, pytest.approx(49.6125))
+    assert daily.loc[WEDNESDAY, "cash"] == pytest.approx(3_290.8875, abs=1e-9)
+    assert daily.loc[WEDNESDAY, "account"] == pytest.approx(3_290.8875 + 4700 * 11 + 2450 * 20, abs=1e-9)
+
+    # Wednesday signals D and likes A least. On Thursday A is sold at 12, and the money buys D at 5.
+    assert fills[2] == (THURSDAY, "A", "sell", 4700, 12.0, 56_400.0, pytest.approx(84.6))
+    assert fills[3] == (THURSDAY, "D", "buy", 11_300, 5.0, 56_500.0, pytest.approx(56.5))
+    assert daily.loc[THURSDAY, "cash"] == pytest.approx(3_049.7875, abs=1e-9)
+    assert daily.loc[THURSDAY, "account"] == pytest.approx(3_049.7875 + 2450 * 21 + 11_300 * 5.25, abs=1e-9)
+
+    # There is no signal of Thursday, so Friday is not traded and not in the ledger.
+    assert daily.index.to_list() == [TUESDAY, WEDNESDAY, THURSDAY]
+    assert daily["names"].to_list() == [1, 2, 2]
+    held = ledger.holdings.set_index(["date", "symbol"])["shares"]
+    assert held[THURSDAY].to_dict() == {"B": 2450, "D": 11_300}
+
+
+def test_the_last_signal_day_is_kept_even_where_no_open_follows(write_market):
+    signal = scores([THURSDAY, FRIDAY], A=[2, 0], B=[1, 2], C=[0, 1])
+    ledger = run(write_market(FOUR_STOCKS), signal)
+    assert ledger.daily.index.to_list() == [FRIDAY]
+
+
+def test_a_signal_on_the_last_day_alone_cannot_be_traded(write_market):
+    with pytest.raises(InputError, match=r"choose an earlier backtest\.start"):
+        run(write_market(FOUR_STOCKS), scores([FRIDAY], A=[1], B=[2]))
+
+
+def test_small_orders_pay_the_minimum_fee(write_market):
+    ledger = run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], D=[2]), account=3_000.0)
+    assert ledger.trades["cost"].to_list() == [5.0, 5.0]
+    assert ledger.daily.loc[TUESDAY, "cash"] == 3_000 - 100 * 10 - 200 * 5 - 2 * 5
+
+
+def test_a_suspended_name_is_not_bought_and_a_held_one_keeps_its_price(write_market):
+    stocks = FOUR_STOCKS | {
+        "A": stock([9, 10, NAN, 12, 12], [10, 10.5, NAN, 12, 12]),
+        "D": stock([5, NAN, 5, 5, 5], [5, NAN, 5, 5.25, 5]),
+    }
+    signal = scores([MONDAY, TUESDAY], A=[2, 0], B=[1, 2], C=[0, 1], D=[3, NAN])
+    ledger = run(write_market(stocks), signal, limit_threshold=None)
+    tuesday = ledger.trades[ledger.trades["date"] == TUESDAY]
+    assert tuesday["symbol"].to_list() == ["A"]  # D is suspended
+    wednesday = ledger.trades[ledger.trades["date"] == WEDNESDAY]
+    assert "A" not in wednesday["symbol"].to_list()  # to be dropped, but suspended
+    held = ledger.holdings.set_index(["date", "symbol"])
+    assert held.loc[(WEDNESDAY, "A"), "close"] == 10.5
+
+
+@pytest.mark.parametrize(
+    ("limits", "sold"),
+    [({"limit_down": 11.0}, False), ({"limit_down": 10.0}, True), ({"limit_up": 11.0, "limit_down": 9.0}, True)],
+)
+def test_a_name_that_opens_at_its_lower_limit_cannot_be_sold_but_at_the_upper_it_can(write_market, limits, sold):
+    stocks = FOUR_STOCKS | {"A": FOUR_STOCKS["A"].assign(**limits)}
+    stocks["A"].loc[TUESDAY, ["limit_up", "limit_down"]] = NAN
+    signal = scores([MONDAY, TUESDAY], A=[9, 0], B=[8, 8], C=[NAN, 7], D=[NAN, 9])
+    trades = run(write_market(stocks), signal).trades
+    assert (((trades["date"] == WEDNESDAY) & (trades["symbol"] == "A")).any()) == sold
+
+
+def test_a_close_at_the_limit_does_not_matter_to_who_trades_at_the_open(write_market):
+    stocks = FOUR_STOCKS | {"A": stock([9, 10, 11, 12, 12], [10, 11, 11, 12, 12], limit_up=11.0)}
+    assert "A" in run(write_market(stocks), scores([MONDAY], A=[2], B=[1])).trades["symbol"].to_list()
+
+
+def test_hold_thresh_keeps_what_was_just_bought(write_market):
+    signal = scores([MONDAY, TUESDAY, WEDNESDAY], A=[9, 0, 0], B=[8, 8, 8], C=[0, 1, 1], D=[1, 9, 9])
+    market = write_market(FOUR_STOCKS)
+    sold = {
+        days: run(market, signal, hold_thresh=days).trades.query("side == 'sell'")["date"].to_list()
+        for days in (1, 2, 3)
+    }
+    assert sold[1][0] == WEDNESDAY
+    assert sold[2][0] == THURSDAY
+    assert sold[3] == []
+
+
+def test_more_names_than_are_scored_are_refused(write_market):
+    with pytest.raises(InputError, match=r"strategy\.topk=5 .* \(4\)"):
+        run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], B=[1], C=[1], D=[1]), topk=5)
+
+
+def test_a_store_without_limits_is_refused_with_the_way_out(write_market):
+    bare = {symbol: frame.drop(columns=["limit_up", "limit_down"]) for symbol, frame in FOUR_STOCKS.items()}
+    signal = scores([MONDAY], A=[1], B=[2], C=[3])
+    market = write_market(bare)
+    with pytest.raises(InputError, match=r"limit_down, limit_up.*exchange\.limit_threshold=null"):
+        run(market, signal)
+    assert len(run(market, signal, limit_threshold=None).trades) == 2
+
+
+@pytest.mark.parametrize(("key", "value"), [("n_drop", 3), ("n_drop", 0), ("hold_thresh", 0), ("risk_degree", 1.5)])
+def test_impossible_strategies_are_refused_by_name(key, value):
+    from kronos_lab.backtesting.portfolio import TopkDropout
+
+    with pytest.raises(InputError, match=rf"strategy\.{key}"):
+        TopkDropout(**STRATEGY | {key: value})
+
+
+@pytest.fixture
+def random_walk(write_market):
+    """60 sessions of 12 stocks with suspensions, splits and limits, and noise for scores."""
+    random = np.random.default_rng(5)
+    days = pd.bdate_range("2024-01-01", periods=60)
+    stocks = {}
+    for number in range(12):
+        close = 10 * np.exp(random.normal(0, 0.03, 60).cumsum())
+        open_ = close * np.exp(random.normal(0, 0.01, 60))
+        open_[random.random(60) < 0.05] = NAN
+        close[np.isnan(open_)] = NAN
+        factor = np.where(np.arange(60) < 30, 1.0, 1.5)
+        before = np.concatenate(([NAN], close[:-1]))
+        stocks[f"S{number:02d}"] = stock(
+            open_, close, index=days, factor=factor, limit_up=before * 1.03, limit_down=before * 0.97
+        )
+    signal = pd.DataFrame(random.normal(size=(59, 12)), index=days[:59], columns=list(stocks))
+    return write_market(stocks, calendar=days), signal
+
+
+def test_the_account_is_its_cash_and_shares_replayed_from_the_trades(random_walk):
+    market, signal = random_walk
+    ledger = run(market, signal, topk=4, n_drop=2, hold_thresh=2)
+    close = market.wide(["close"], market.symbols("all"))["close"].ffill()
+    cash, shares = 100_000.0, dict.fromkeys(market.symbols("all"), 0.0)
+    for day, row in ledger.daily.iterrows():
+        for trade in ledger.trades[ledger.trades["date"] == day].itertuples():
+            sign = 1 if trade.side == "buy" else -1
+            shares[trade.symbol] += sign * trade.shares
+            cash -= sign * trade.shares * trade.price + trade.cost
+            fee = 0.001 if trade.side == "buy" else 0.0015
+            assert trade.cost == pytest.approx(max(fee * trade.shares * trade.price, 5.0))
+            if trade.side == "buy":  # whole lots of real shares
+                lots = trade.shares * trade.factor / 100
+                assert lots == pytest.approx(round(lots), abs=1e-6)
+        value = sum(amount * close.loc[day, symbol] for symbol, amount in shares.items())
+        assert row["cash"] == pytest.approx(cash, abs=0.005)
+        assert row["account"] == pytest.approx(cash + value, abs=0.005)
+        assert row["cash"] >= 0
+    assert len(ledger.trades) > 50
+    growth = (1 + ledger.daily["net_return"]).prod()
+    assert ledger.daily["account"].iloc[-1] == pytest.approx(100_000 * growth, rel=1e-12)
+
+
+def test_the_ledger_equals_qlibs_own_backtest(random_walk):
+    market, signal = random_walk
+    ledger = run(market, signal, topk=4, n_drop=2)
+    from qlib.backtest import backtest
+    from qlib.backtest.executor import SimulatorExecutor
+    from qlib.contrib.strategy import TopkDropoutStrategy
+
+    from kronos_lab.backtesting.exchange import ExchangeSettings
+
+    days = ledger.daily.index
+    report, _ = backtest(
+        start_time=days[0],
+        end_time=days[-1],
+        strategy=TopkDropoutStrategy(
+            signal=signal.stack().rename_axis(["datetime", "instrument"]),
+            topk=4,
+            n_drop=2,
+            forbid_all_trade_at_limit=False,
+        ),
+        executor=SimulatorExecutor(time_per_step="day", generate_portfolio_metrics=True),
+        benchmark=pd.Series(0.0, index=days),
+        account=100_000.0,
+        exchange_kwargs={"codes": market.symbols("all"), **ExchangeSettings(**EXCHANGE).qlib_arguments()},
+    )
+    theirs = report["1day"][0]
+    np.testing.assert_allclose(ledger.daily["account"], theirs["account"], rtol=1e-9)
+    np.testing.assert_allclose(ledger.daily["gross_return"], theirs["return"], atol=1e-9)
+    np.testing.assert_allclose(ledger.daily["turnover"], theirs["turnover"], atol=1e-9)
+
+
+def test_scores_made_of_tomorrows_return_are_spectacular_and_shuffled_ones_are_not(random_walk):
+    market, signal = random_walk
+    price = market.wide(["open"], market.symbols("all"))["open"]
+    from kronos_lab.evaluation.ranking import open_to_open_return
+
+    foresight = open_to_open_return(price, 1).reindex_like(signal)
+    random = np.random.default_rng(1)
+    shuffled = foresight.apply(lambda row: pd.Series(random.permutation(row), index=row.index), axis=1)
+    free = {"open_cost": 0.0, "close_cost": 0.0, "min_cost": 0.0, "topk": 3, "n_drop": 3}
+    with_foresight = run(market, foresight, **free).daily["net_return"]
+    without = run(market, shuffled, **free).daily["net_return"]
+    assert with_foresight.mean() / with_foresight.std() * len(with_foresight) ** 0.5 > 4
+    assert abs(without.mean() / without.std() * len(without) ** 0.5) < 2.5

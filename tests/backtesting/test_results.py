@@ -1,0 +1,156 @@
+"""A backtest of hand-made scores on the small market, from ranking to the page people read."""
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.errors import InputError
+
+UNIVERSE, INDEX, HORIZON = "csi300", "SH000300", 5
+
+
+@pytest.fixture(scope="module")
+def backtest(small_market) -> Any:
+    """100 days of scores that know a little about the next five days."""
+    from kronos_lab.backtesting.coverage import daily_coverage
+    from kronos_lab.backtesting.exchange import ExchangeSettings
+    from kronos_lab.backtesting.portfolio import TopkDropout, simulate
+    from kronos_lab.backtesting.results import benchmarks, measure, rank
+    from kronos_lab.data.windows import WindowIndex
+    from kronos_lab.evaluation.ranking import open_to_open_return
+
+    symbols = small_market.symbols(UNIVERSE)
+    member = pd.DataFrame(small_market.member_LN(UNIVERSE, symbols), small_market.calendar, symbols)
+    price = small_market.wide(["open", "close"], symbols)
+    random = np.random.default_rng(0)
+    label = open_to_open_return(price["open"], HORIZON)
+    noise = random.normal(0, 0.1, label.shape)
+    score = (label.fillna(0) + noise).where(member & price["close"].notna()).iloc[-120:-20]
+    strategy = TopkDropout(
+        topk=5, n_drop=1, hold_thresh=2, risk_degree=0.95, only_tradable=False, forbid_all_trade_at_limit=False
+    )
+    exchange = ExchangeSettings(
+        deal_price="open",
+        limit_threshold=("$open >= $limit_up", "$open <= $limit_down"),
+        open_cost=0.001,
+        close_cost=0.0015,
+        min_cost=5.0,
+        trade_unit=100,
+    )
+    ledger = simulate(small_market, score, strategy, exchange, 1e7)
+    windows = WindowIndex(small_market.bars(UNIVERSE), small_market.spans(UNIVERSE), 20, 0)
+    rows = windows.signal_rows(np.arange(len(windows)))
+    coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]
+    against = benchmarks(small_market, UNIVERSE, INDEX)
+    ranking = rank(small_market, score, [1, HORIZON])
+    metrics = measure(small_market, ranking, ledger, against, coverage)
+    return SimpleNamespace(
+        score=score, ledger=ledger, against=against, ranking=ranking, coverage=coverage, metrics=metrics
+    )
+
+
+def test_a_score_that_knows_something_has_rank_ic_and_excess_over_both_benchmarks(backtest):
+    figures = backtest.metrics["ranking"]["open_to_open"][str(HORIZON)]["rank_ic"]
+    assert figures["t"] > 5
+    assert figures["days"] == 100
+    for name in ("equal_weight", "index"):
+        excess = backtest.metrics["excess"][name]
+        assert excess["with_cost"]["annual_return"] > 0
+        assert excess["without_cost"]["annual_return"] > excess["with_cost"]["annual_return"]
+
+
+def test_excess_is_the_daily_difference_and_costs_are_what_lies_between(backtest, small_market):
+    from kronos_lab.backtesting.performance import sessions_per_year
+
+    daily, metrics = backtest.ledger.daily, backtest.metrics
+    year = sessions_per_year(small_market.calendar)
+    equal = backtest.against["equal_weight"].returns.reindex(daily.index)
+    by_hand = (daily["net_return"] - equal).mean() * year
+    excess = metrics["excess"]["equal_weight"]
+    assert excess["with_cost"]["annual_return"] == pytest.approx(by_hand)
+    between = excess["without_cost"]["annual_return"] - excess["with_cost"]["annual_return"]
+    assert between == pytest.approx(metrics["trading"]["annual_cost"])
+    assert 240 < year < 270
+
+
+def test_the_index_is_a_price_index_by_name(backtest):
+    assert backtest.metrics["benchmarks"]["index"]["label"] == "SH000300, price index (dividends excluded)"
+    assert "total return" in backtest.metrics["benchmarks"]["equal_weight"]["label"]
+
+
+def test_all_has_no_index(small_market):
+    from kronos_lab.backtesting.results import benchmarks
+
+    assert list(benchmarks(small_market, "all", None)) == ["equal_weight"]
+    with pytest.raises(InputError, match="SH999999"):
+        benchmarks(small_market, "csi300", "SH999999")
+
+
+def test_equal_weight_follows_joiners_and_leavers(backtest, small_market):
+    symbols = small_market.symbols(UNIVERSE)
+    close = small_market.wide(["close"], symbols)["close"].ffill()
+    member = small_market.member_LN(UNIVERSE, symbols)
+    equal = backtest.against["equal_weight"].returns
+    for row in (150, 210, 390):
+        held = [s for n, s in enumerate(symbols) if member[row, n] and not np.isnan(close[s].iloc[row - 1])]
+        by_hand = np.mean([close[s].iloc[row] / close[s].iloc[row - 1] - 1 for s in held])
+        assert equal.iloc[row] == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_headline_is_flat_and_complete(backtest):
+    from kronos_lab.backtesting.results import headline
+
+    flat = headline(backtest.metrics, HORIZON)
+    assert all(isinstance(value, float) for value in flat.values())
+    assert {"rank_ic_1d", f"rank_ic_{HORIZON}d", "excess_equal_weight_with_cost", "excess_index_with_cost"} < set(flat)
+
+
+def test_metrics_are_plain_json(backtest, tmp_path):
+    from kronos_lab.runs.summary import write_json
+
+    path = write_json(tmp_path / "metrics.json", backtest.metrics)
+    again = json.loads(path.read_text())
+    assert again["sessions_traded"] == backtest.metrics["sessions_traded"]
+
+
+@pytest.fixture(scope="module")
+def page(backtest, tmp_path_factory) -> str:
+    from kronos_lab.backtesting.report.figures import draw_figures
+    from kronos_lab.backtesting.report.page import write_report
+
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    figures = draw_figures(backtest.ledger, backtest.ranking, backtest.against, backtest.coverage)
+    write_report(
+        path,
+        title="csi300 <small>",
+        lead="A test.",
+        metrics=backtest.metrics,
+        figures=figures,
+        warnings=["inside pretraining: mind this"],
+        facts={"market": "small"},
+        settings="universe: csi300",
+    )
+    return path.read_text()
+
+
+def test_the_page_is_self_contained(page):
+    outside_pictures = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
+    assert page.count("data:image/svg+xml;base64,") == 5
+    assert not re.search(r"https?://|<script|<link", outside_pictures)
+
+
+def test_the_page_begins_with_warnings_then_the_headline(page):
+    order = [page.index(text) for text in ("inside pretraining", "Rank IC, 1-session label", "<h2>Returns")]
+    assert order == sorted(order)
+
+
+def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
+    assert "price index (dividends excluded)" in page
+    assert "sessions per year (the market&#39;s own calendar)" in page
+    assert "csi300 &lt;small&gt;" in page
+    assert "nan" not in re.sub(r"data:image[^\"]+", "", page)
