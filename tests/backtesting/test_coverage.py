@@ -45,25 +45,26 @@ def test_suspended_members_do_not_lower_coverage(counts):
 
 
 def test_missing_members_are_an_error_that_names_the_worst_day_unless_they_are_allowed(counts):
-    from kronos_lab.backtesting.coverage import coverage_warning
+    from kronos_lab.backtesting.coverage import coverage_warnings
 
     with pytest.raises(InputError, match=r"0 of 4 .*2 without bars, 2 without a full lookback.*allow_partial=true"):
-        coverage_warning(counts, "csi300", allow_partial=False)
-    message = coverage_warning(counts, "csi300", allow_partial=True)
-    assert message is not None
+        coverage_warnings(counts, "csi300", allow_partial=False)
+    (message,) = coverage_warnings(counts, "csi300", allow_partial=True)
     assert "on 4 of 4 days fewer than 95%" in message
 
 
 def test_a_warning_below_95_percent_and_silence_above(counts):
-    from kronos_lab.backtesting.coverage import coverage_warning
+    from kronos_lab.backtesting.coverage import coverage_warnings
 
     low = counts.assign(coverage=[0.94, 1.0, 1.0, 1.0])
-    assert "2024-07-01" in (coverage_warning(low, "csi300", allow_partial=False) or "")
-    assert coverage_warning(counts.assign(coverage=0.96), "csi300", allow_partial=False) is None
+    (message,) = coverage_warnings(low, "csi300", allow_partial=False)
+    assert "on 1 of 4 days" in message
+    assert "2024-07-01" in message
+    assert coverage_warnings(counts.assign(coverage=0.96), "csi300", allow_partial=False) == []
 
 
 def test_days_without_members_say_nothing(counts):
-    from kronos_lab.backtesting.coverage import coverage_warning
+    from kronos_lab.backtesting.coverage import coverage_warnings
 
     counts["coverage"] = [np.nan, 1.0, 1.0, 1.0]
-    assert coverage_warning(counts, "csi300", allow_partial=False) is None
+    assert coverage_warnings(counts, "csi300", allow_partial=False) == []

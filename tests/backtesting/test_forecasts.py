@@ -59,10 +59,10 @@ def forecast(
 
 
 def tiny_module() -> Any:
+    from kronos_lab import Kronos, KronosTokenizer
     from kronos_lab.backtesting.forecast_module import ForecastModule
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab import Kronos, KronosTokenizer
 
     forecaster = Forecaster(
         KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor")

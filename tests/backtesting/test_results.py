@@ -2,7 +2,6 @@
 
 import json
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ def backtest(small_market) -> Any:
     from kronos_lab.backtesting.coverage import daily_coverage
     from kronos_lab.backtesting.exchange import ExchangeSettings
     from kronos_lab.backtesting.portfolio import TopkDropout, simulate
-    from kronos_lab.backtesting.results import benchmarks, measure, rank
+    from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.evaluation.ranking import open_to_open_return
 
@@ -47,11 +46,7 @@ def backtest(small_market) -> Any:
     rows = windows.signal_rows(np.arange(len(windows)))
     coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]
     against = benchmarks(small_market, UNIVERSE, INDEX)
-    ranking = rank(small_market, score, [1, HORIZON])
-    metrics = measure(small_market, ranking, ledger, against, coverage)
-    return SimpleNamespace(
-        score=score, ledger=ledger, against=against, ranking=ranking, coverage=coverage, metrics=metrics
-    )
+    return evaluate(small_market, score, ledger, against, coverage, HORIZON, ["inside pretraining: mind this"])
 
 
 def test_a_score_that_knows_something_has_rank_ic_and_excess_over_both_benchmarks(backtest):
@@ -110,32 +105,40 @@ def test_headline_is_flat_and_complete(backtest):
     assert {"rank_ic_1d", f"rank_ic_{HORIZON}d", "excess_equal_weight_with_cost", "excess_index_with_cost"} < set(flat)
 
 
-def test_metrics_are_plain_json(backtest, tmp_path):
-    from kronos_lab.runs.summary import write_json
+def test_a_benchmark_with_missing_sessions_is_a_warning(backtest):
+    from kronos_lab.backtesting.results import Benchmark
 
-    path = write_json(tmp_path / "metrics.json", backtest.metrics)
-    again = json.loads(path.read_text())
-    assert again["sessions_traded"] == backtest.metrics["sessions_traded"]
+    days = backtest.ledger.daily.index
+    index = backtest.against["index"]
+    assert index.gap(days) is None
+    assert "no return on 2 of 100 sessions" in (Benchmark("X", index.returns.drop(days[[3, 4]])).gap(days) or "")
+
+
+def test_tables_and_metrics_are_read_back_as_they_were(backtest, tmp_path):
+    from kronos_lab.backtesting.saving import save_tables
+
+    save_tables(tmp_path, backtest)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["sessions_traded"] == backtest.metrics["sessions_traded"]
+    assert metrics["warnings"] == backtest.warnings
+    signals = pd.read_parquet(tmp_path / "signals.parquet")
+    assert len(signals) == backtest.score_LN.notna().sum().sum()
+    portfolio = pd.read_parquet(tmp_path / "portfolio.parquet").set_index("date")
+    pd.testing.assert_frame_equal(portfolio, backtest.ledger.daily, check_freq=False)
+    assert len(pd.read_parquet(tmp_path / "trades.parquet")) == metrics["trading"]["fills"]
+    assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.fixture(scope="module")
 def page(backtest, tmp_path_factory) -> str:
-    from kronos_lab.backtesting.report.figures import draw_figures
-    from kronos_lab.backtesting.report.page import write_report
+    from kronos_lab.backtesting.saving import save_report
 
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    figures = draw_figures(backtest.ledger, backtest.ranking, backtest.against, backtest.coverage)
-    write_report(
-        path,
-        title="csi300 <small>",
-        lead="A test.",
-        metrics=backtest.metrics,
-        figures=figures,
-        warnings=["inside pretraining: mind this"],
-        facts={"market": "small"},
-        settings="universe: csi300",
+    folder = tmp_path_factory.mktemp("report")
+    pictures = save_report(
+        folder, backtest, title="csi300 <small>", lead="A test.", facts={"market": "small"}, settings="universe: csi300"
     )
-    return path.read_text()
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    return (folder / "report.html").read_text()
 
 
 def test_the_page_is_self_contained(page):

@@ -49,15 +49,15 @@ def daily_coverage(bars: Bars, scored_row_S: np.ndarray, symbols: list[str], mem
     return counts
 
 
-def coverage_warning(coverage: pd.DataFrame, universe: str, allow_partial: bool) -> str | None:
-    """The line for the top of the report where members are missing, None where coverage is fine.
+def coverage_warnings(coverage: pd.DataFrame, universe: str, allow_partial: bool) -> list[str]:
+    """The line for the top of the report where members are missing, nothing where coverage is fine.
 
     Raises:
         InputError: coverage is under 60 % on some day, and `allow_partial` does not accept that.
     """
     worst = coverage.loc[coverage["coverage"] == coverage["coverage"].min()].iloc[0]
     if worst["coverage"] >= WARN_BELOW:
-        return None
+        return []
     low_days = int((coverage["coverage"] < WARN_BELOW).sum())
     message = (
         f"{universe}: on {low_days} of {len(coverage)} days fewer than {WARN_BELOW:.0%} of the members can be scored; "
@@ -67,4 +67,4 @@ def coverage_warning(coverage: pd.DataFrame, universe: str, allow_partial: bool)
     )
     if worst["coverage"] < REFUSE_BELOW and not allow_partial:
         raise InputError(f"{message}: universe.allow_partial=true backtests what is there")
-    return message
+    return [message]

@@ -91,15 +91,7 @@ def simulate(
     Raises:
         InputError: more names wanted than scored, fields the market lacks, no session to trade on.
     """
-    if market.freq != "day":
-        raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
-    _refuse_too_many_names(score_LN, strategy)
-    missing = sorted(field for field in exchange.fields() if not market.has_field(field))
-    if missing:
-        raise InputError(
-            f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
-            "exchange.limit_threshold=null trades without limits"
-        )
+    check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange)
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
     market.serve_qlib()
     with _quiet_qlib():
@@ -107,6 +99,34 @@ def simulate(
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
         daily, positions = executor.trade_account.get_portfolio_metrics()
     return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
+
+
+def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings) -> None:
+    """Refuse what cannot be traded; worth asking before the forecasts are made.
+
+    Args:
+        market: the market to trade in.
+        scored_L: number of names scored on each signal day.
+        strategy: what to hold.
+        exchange: what can be traded.
+
+    Raises:
+        InputError: bars that are not daily, more names wanted than scored, fields the market lacks, no session.
+    """
+    if market.freq != "day":
+        raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
+    if strategy.topk > scored_L.max():
+        raise InputError(
+            f"strategy.topk={strategy.topk} is more than the names scored on any day ({scored_L.max()}): choose a "
+            "strategy.topk well below"
+        )
+    missing = sorted(field for field in exchange.fields() if not market.has_field(field))
+    if missing:
+        raise InputError(
+            f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
+            "exchange.limit_threshold=null trades without limits"
+        )
+    trading_sessions(market, pd.DatetimeIndex(scored_L.index))
 
 
 def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -123,15 +143,6 @@ def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.Dateti
             "choose an earlier backtest.start"
         )
     return known[first : last + 1]
-
-
-def _refuse_too_many_names(score_LN: pd.DataFrame, strategy: TopkDropout) -> None:
-    most = int(score_LN.notna().sum(axis=1).max())
-    if strategy.topk > most:
-        raise InputError(
-            f"strategy.topk={strategy.topk} wants more names than were ever scored on one day ({most}): "
-            f"choose strategy.topk well below {most}"
-        )
 
 
 def _strategy_and_executor(

@@ -33,6 +33,13 @@ class Benchmark:
     label: str
     returns: pd.Series
 
+    def gap(self, sessions: pd.Index) -> str | None:
+        """A warning where the benchmark has no return on some of the sessions; excess leaves those out."""
+        missing = int(self.returns.reindex(sessions).isna().sum())
+        return (
+            f"{self.label}: no return on {missing} of {len(sessions)} sessions, left out of excess" if missing else None
+        )
+
 
 def benchmarks(market: Market, universe: str, index: str | None) -> dict[str, Benchmark]:
     """Equal weight of the universe's own members, and its index where it has one, by name."""
@@ -67,6 +74,45 @@ def rank(market: Market, score_LN: pd.DataFrame, horizons: list[int]) -> dict[Co
             daily[Correlation(label, horizon, "rank_ic")] = daily_correlation(score_LN, return_LN, "rank")
             daily[Correlation(label, horizon, "ic")] = daily_correlation(score_LN, return_LN, "pearson")
     return daily
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished backtest.
+
+    Attributes:
+        score_LN: scores, signal days × symbols.
+        ledger: what the portfolio did.
+        against: benchmarks by name, see `benchmarks`.
+        ranking: daily correlations, see `rank`.
+        coverage: per signal day, see `daily_coverage`.
+        metrics: all figures, see `measure`.
+        warnings: what to know before reading them.
+    """
+
+    score_LN: pd.DataFrame
+    ledger: Ledger
+    against: dict[str, Benchmark]
+    ranking: dict[Correlation, pd.Series]
+    coverage: pd.DataFrame
+    metrics: dict[str, Any]
+    warnings: list[str]
+
+
+def evaluate(
+    market: Market,
+    score_LN: pd.DataFrame,
+    ledger: Ledger,
+    against: dict[str, Benchmark],
+    coverage: pd.DataFrame,
+    horizon: int,
+    warnings: list[str],
+) -> Results:
+    """Everything there is to say about scores and what trading them did; rank IC at 1 and `horizon` sessions."""
+    ranking = rank(market, score_LN, sorted({1, horizon}))
+    metrics = measure(market, ranking, ledger, against, coverage)
+    gaps = [gap for benchmark in against.values() if (gap := benchmark.gap(ledger.daily.index))]
+    return Results(score_LN, ledger, against, ranking, coverage, metrics, [*warnings, *gaps])
 
 
 def measure(

@@ -17,8 +17,8 @@ import numpy as np
 from kronos_lab.data.demo_stocks import INDUSTRIES, Stocks
 
 GAP_SHARE = 0.25  # of the variance of a session
-MARKET_VOLATILITY, INDUSTRY_VOLATILITY = 0.010, 0.006  # usual deviation of a session's log return
-TAIL = 5  # degrees of freedom of Student's t
+MARKET_VOLATILITY, INDUSTRY_VOLATILITY = 0.011, 0.006  # usual deviation of a session's log return
+TAIL = 4  # degrees of freedom of Student's t
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class _Autoregression:
 def session_noise(stocks: Stocks, rng: np.random.Generator) -> Iterator[SessionNoise]:
     """The noise of one session after the other, without end."""
     count = len(stocks.symbols)
-    market_heat = _Autoregression(0.97, 0.35, 1, rng)
-    own_heat = _Autoregression(0.96, 0.35, count, rng)
+    market_heat = _Autoregression(0.97, 0.45, 1, rng)
+    own_heat = _Autoregression(0.96, 0.45, count, rng)
     attention = _Autoregression(0.95, 0.45, count, rng)
     gap_part, body_part = np.sqrt(GAP_SHARE), np.sqrt(1 - GAP_SHARE)
     while True:

@@ -15,6 +15,8 @@ from kronos_lab.data.demo_stocks import Stocks
 from kronos_lab.data.limits import is_free_session, limit_prices, limit_rates
 
 TICK = 0.01  # yuan, also the lowest price
+DEAR = 40.0  # yuan; a stock that costs more splits on its next ex-date
+PAR, SESSIONS_BELOW_PAR = 1.0, 20  # a stock that closes below 1 yuan for 20 sessions is delisted, as in China
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,14 @@ class _State:
         self.factor_N = np.ones(count)
         self.age_N = np.zeros(count, dtype=np.int64)  # bars so far
         self.volume_NC = np.zeros((count, LOOKBACK))  # adjusted, of the last bars
+        self.below_par_N = np.zeros(count, dtype=np.int64)  # bars in a row
         self.dividend_N, self.split_N = np.zeros(count), np.ones(count)  # due, once the stock trades
 
     def trade(self, t: int, noise: SessionNoise, with_effect: bool) -> dict[str, np.ndarray]:
         """One session: the rows of `Simulation`'s tables."""
         stocks = self.stocks
-        on_N = (stocks.first_N <= t) & (t < stocks.stop_N) & ~stocks.suspended_LN[t]
+        is_listed_N = (stocks.first_N <= t) & (t < stocks.stop_N) & (self.below_par_N < SESSIONS_BELOW_PAR)
+        on_N = is_listed_N & ~stocks.suspended_LN[t]
         reference_N = self._go_ex_rights(t, on_N)
         up_N, down_N = self._limits(t, reference_N)
         body_N = noise.body_N + self._effect() if with_effect else noise.body_N
@@ -87,6 +91,7 @@ class _State:
         self.volume_NC[on_N, :-1] = self.volume_NC[on_N, 1:]
         self.volume_NC[on_N, -1] = (volume_N / self.factor_N)[on_N]
         self.age_N += on_N
+        self.below_par_N = np.where(on_N, (self.below_par_N + 1) * (close_N < PAR), self.below_par_N)
         bars = {
             "open_LN": open_N,
             "high_LN": _to_price(high_N, up_N, down_N),
@@ -109,8 +114,9 @@ class _State:
 
     def _go_ex_rights(self, t: int, on_N: np.ndarray) -> np.ndarray:
         """Pay dividends and split shares that are due; the close before, less both: the reference, in whole ticks."""
-        self.dividend_N += self.stocks.dividend_LN[t] * (self.stocks.first_N < t)
-        self.split_N = np.where(self.stocks.first_N < t, self.split_N * self.stocks.split_LN[t], 1.0)
+        has_traded_N = self.age_N > 0
+        self.dividend_N += self.stocks.dividend_LN[t] * has_traded_N
+        self.split_N *= np.where(has_traded_N & (self.close_N > DEAR), self.stocks.split_LN[t], 1.0)
         less_N = np.round(self.close_N * (1 - self.dividend_N) / self.split_N, 2)
         reference_N = np.where(on_N, np.maximum(less_N, TICK), self.close_N)
         self.factor_N = self.factor_N * self.close_N / reference_N

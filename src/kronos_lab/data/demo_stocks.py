@@ -21,14 +21,14 @@ class DemoSize:
         sessions: days with bars.
         listed: stocks that are listed when it begins.
         listings: stocks that are listed later.
-        delistings: stocks that are delisted before it ends.
+        delistings: stocks that are delisted on a drawn day; those that fall below par come on top.
         index_members: members of csi300, csi500 and csi1000.
     """
 
     sessions: int = 1500
     listed: int = 2280
     listings: int = 320
-    delistings: int = 60
+    delistings: int = 40
     index_members: tuple[int, int, int] = (300, 500, 1000)
 
 
@@ -50,7 +50,7 @@ class Stocks:
         turnover_N: usual share of the outstanding shares traded in a day.
         suspended_LN: sessions without trading.
         dividend_LN: cash dividend on its ex-date, as a fraction of the close before.
-        split_LN: new shares for each old one on the ex-date, 1 on other days.
+        split_LN: new shares for each old one on the ex-date, if the stock is dear enough to split; 1 on other days.
     """
 
     symbols: list[str]
@@ -107,7 +107,7 @@ def draw_stocks(size: DemoSize, calendar: pd.DatetimeIndex, rng: np.random.Gener
         listed_N=first_N > 0,
         industry_N=rng.integers(0, INDUSTRIES, count),
         beta_N=rng.normal(1, 0.25, count).clip(0.3, 1.8),
-        volatility_N=0.019 * np.exp(rng.normal(0, 0.25, count)) * (capital_N / 9e9) ** -0.05,
+        volatility_N=0.018 * np.exp(rng.normal(0, 0.25, count)) * (capital_N / 9e9) ** -0.05,
         price_N=price_N,
         shares_N=np.round(capital_N / price_N, -2),
         turnover_N=0.015 * np.exp(rng.normal(0, 0.5, count)) * (capital_N / 9e9) ** -0.2,
@@ -131,9 +131,7 @@ def _symbols(board_N: np.ndarray) -> list[str]:
     return symbols
 
 
-def _draw_suspensions(
-    first_N: np.ndarray, stop_N: np.ndarray, sessions: int, rng: np.random.Generator
-) -> np.ndarray:
+def _draw_suspensions(first_N: np.ndarray, stop_N: np.ndarray, sessions: int, rng: np.random.Generator) -> np.ndarray:
     """About 1 % of all days: mostly a few sessions long, one in twenty for a month or more."""
     suspended_LN = np.zeros((sessions, len(first_N)), dtype=bool)
     events = rng.binomial(sessions, 0.0015, len(first_N))
@@ -148,19 +146,17 @@ def _draw_suspensions(
     return suspended_LN
 
 
-def _draw_ex_rights(
-    calendar: pd.DatetimeIndex, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """A year's dividend of 0.5-4 % for seven stocks in ten, and new shares for one in twenty on the same day."""
+def _draw_ex_rights(calendar: pd.DatetimeIndex, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A year's dividend of 0.5-4 % for seven stocks in ten, and the split that a dear stock makes on the same day."""
     dividend_LN = np.zeros((len(calendar), count), dtype=np.float32)
     split_LN = np.ones((len(calendar), count), dtype=np.float32)
     for year in calendar.year.unique():
         days = np.flatnonzero((calendar.year == year) & calendar.month.isin(EX_RIGHTS_MONTHS))
-        pays_N, gives_N = rng.random(count) < 0.7, rng.random(count) < 0.05
+        pays_N = rng.random(count) < 0.7
         yield_N, ratio_N = rng.uniform(0.005, 0.04, count), rng.choice([1.2, 1.3, 1.4, 1.5, 2.0], count)
         place_N = rng.random(count)
         if len(days):
             day_N = days[(place_N * len(days)).astype(np.int64)]
             dividend_LN[day_N[pays_N], np.flatnonzero(pays_N)] = yield_N[pays_N]
-            split_LN[day_N[gives_N], np.flatnonzero(gives_N)] = ratio_N[gives_N]
+            split_LN[day_N, np.arange(count)] = ratio_N
     return dividend_LN, split_LN

@@ -18,7 +18,10 @@ ENOUGH_STEPS = 100  # to know how a vendor makes its factors
 
 
 def settle_session_factors(sessions: Sessions, thresholds: Thresholds, findings: Findings) -> None:
-    """A factor is one number per session: where minute bars disagree, that of the session's first bar is taken."""
+    """A factor is one number per session: where minute bars disagree, that of the session's first bar is taken.
+
+    Comes before any check that drops sessions.
+    """
     bars = sessions.bars
     of_session = sessions.bars_left()["factor"].to_numpy()
     wrong = np.abs(bars["factor"].to_numpy() / of_session - 1) > thresholds.smallest_step

@@ -99,10 +99,10 @@ def files_market(
     bars: str | Path,
     memberships: str | Sequence[str] | None,
     indices: str | Path | None,
-    columns: Mapping[str, str],
+    columns: Mapping[str, str | None],
     prices: Prices,
     volume_unit: VolumeUnit,
-    renamed: Mapping[str, str],
+    renamed: Mapping[str, str] | None,
     checks: Thresholds,
     freq: str,
     name: str | None = None,
@@ -115,7 +115,7 @@ def files_market(
         bars: see `Sources`, also for memberships, indices, columns, prices, volume_unit, renamed and freq.
         memberships: one file or folder, or several.
         indices: as there.
-        columns: as there.
+        columns: as there; None for a field is the same as none.
         prices: as there.
         volume_unit: as there.
         renamed: as there.
@@ -132,10 +132,10 @@ def files_market(
         bars=Path(bars).expanduser(),
         memberships=tuple(Path(path).expanduser() for path in several),
         indices=Path(indices).expanduser() if indices else None,
-        columns=dict(columns),
+        columns={field: column for field, column in columns.items() if column},
         prices=prices,
         volume_unit=volume_unit,
-        renamed=dict(renamed),
+        renamed=dict(renamed or {}),
         freq=freq,
     )
     folder = Path(store).expanduser()
@@ -187,9 +187,8 @@ def import_files(store: Path, sources: Sources, thresholds: Thresholds) -> None:
     future = future_stamps_from_grid(calendar, FUTURE_SESSIONS * _bars_per_session(calendar))
     with StoreWriter(store, calendar, future, sources.freq) as writer:
         pieces = rows.groupby("symbol", observed=True, sort=False)
-        for symbol in track(symbols, "writing the store", transient=True):
-            bars = pieces.get_group((symbol,))
-            writer.add(symbol, store_frame(symbol, bars, symbol in listed, with_limits))
+        for symbol, bars in track(pieces, "writing the store", total=len(symbols), transient=True):
+            writer.add(str(symbol), store_frame(str(symbol), bars, symbol in listed, with_limits))
         for symbol, index in indices.items():
             writer.add(symbol, index)
         for name, (spans, _) in universes.items():
@@ -225,9 +224,9 @@ def check_bars(rows: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         The sound, traded bars, and the symbols whose first bar is their listing.
     """
     sessions = Sessions(check_rows(rows, thresholds, findings), thresholds)
+    settle_session_factors(sessions, thresholds, findings)
     reject_second_codes(sessions, thresholds, findings)
     note_handovers(sessions, thresholds, findings)
-    settle_session_factors(sessions, thresholds, findings)
     undo_factor_slips(sessions, thresholds, findings)
     settle_factor_steps(sessions, thresholds, findings)
     reject_lone_sessions(sessions, findings)

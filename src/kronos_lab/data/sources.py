@@ -82,7 +82,7 @@ def read_bars(
     """
     unknown = sorted(set(columns) - set(KNOWN_NAMES))
     if unknown:
-        raise InputError(f"columns.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
+        raise InputError(f"market.columns.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
     parts = [_read_file(file, columns, needs_volume) for file in files]
     names = parts[0][1].columns
     for file, part in parts:
@@ -124,7 +124,7 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool) ->
             if columns[field] not in present:
                 raise InputError(
                     f"{file}: no column {columns[field]!r} for {field} (there are: {', '.join(present)}); "
-                    f"correct columns.{field}"
+                    f"correct market.columns.{field}"
                 )
             found[field] = columns[field]
             continue
@@ -134,7 +134,7 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool) ->
         elif field in _REQUIRED and (needs_volume or field != "volume"):
             raise InputError(
                 f"{file}: no column for {field} (there are: {', '.join(present)}); "
-                f"name it with columns.{field}=<column>"
+                f"name it with market.columns.{field}=<column>"
             )
     return found
 

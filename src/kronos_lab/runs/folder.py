@@ -1,12 +1,14 @@
 """The folder of a run: always a new one, found without asking where the user stands.
 
-Configurations reach this file through two resolvers: `${project_root:}` is the folder of the root scripts, and
-`${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`.
+Configurations reach this file through resolvers: `${project_root:}` is the folder of the root scripts, and
+`${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`;
+`${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null.
 """
 
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -57,9 +59,15 @@ def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) ->
     return str(new_folder(Path(outputs) / kind, name))
 
 
+def if_given(value: Any, then: Any, otherwise: Any) -> Any:
+    """`then` where a setting has a value, `otherwise` where it is null."""
+    return otherwise if value is None else then
+
+
 def register_resolvers() -> None:
-    """Make `project_root` and `run_folder` known to OmegaConf; root scripts call it before Hydra starts."""
+    """Make the resolvers of this file known to OmegaConf; root scripts call it before Hydra starts."""
     OmegaConf.register_new_resolver("project_root", lambda: str(project_root()), replace=True)
+    OmegaConf.register_new_resolver("if_given", if_given, replace=True)
     # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
 

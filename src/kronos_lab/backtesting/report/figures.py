@@ -10,38 +10,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from kronos_lab.backtesting.performance import drawdown, equity_curve
-from kronos_lab.backtesting.portfolio import Ledger
-from kronos_lab.backtesting.results import Benchmark, Correlation
+from kronos_lab.backtesting.results import Results
 
 INK, MUTED, GRID = "#1b2733", "#66757f", "#e3e8ec"
 PORTFOLIO, BEFORE_COST = "#1f4e79", "#8fb3d9"
+BENCHMARK_NAMES = {"equal_weight": "equal weight", "index": "price index"}
 BENCHMARK_COLOURS = ("#d9822b", "#7a8a99")
 COVERAGE_COLOURS = ("#c3d4e5", "#e3e8ec", "#d9822b", "#f0c08a")
 ROLLING_DAYS = 20
 WIDTH = 9.2  # inches
 
 
-def draw_figures(
-    ledger: Ledger,
-    ranking: Mapping[Correlation, pd.Series],
-    against: Mapping[str, Benchmark],
-    coverage: pd.DataFrame,
-) -> dict[str, Figure]:
+def draw_figures(results: Results) -> dict[str, Figure]:
     """All figures of the report by name."""
-    net, gross = ledger.daily["net_return"], ledger.daily["gross_return"]
-    names = {name: "equal weight" if name == "equal_weight" else "price index" for name in against}
-    returns = {names[name]: benchmark.returns.reindex(net.index).fillna(0.0) for name, benchmark in against.items()}
+    daily = results.ledger.daily
+    net, gross = daily["net_return"], daily["gross_return"]
+    returns = {
+        BENCHMARK_NAMES[name]: benchmark.returns.reindex(net.index).fillna(0.0)
+        for name, benchmark in results.against.items()
+    }
     rank_ic = {
-        which.horizon: daily
-        for which, daily in ranking.items()
+        which.horizon: values
+        for which, values in results.ranking.items()
         if which.kind == "rank_ic" and which.label == "open_to_open"
     }
     return {
         "equity": equity_figure(net, gross, returns),
         "excess": excess_figure(net, gross, returns),
         "rank_ic": rank_ic_figure(rank_ic),
-        "trading": trading_figure(ledger.daily),
-        "coverage": coverage_figure(coverage),
+        "trading": trading_figure(daily),
+        "coverage": coverage_figure(results.coverage),
     }
 
 

@@ -1,0 +1,114 @@
+"""The forecasts of a universe: every member, on every day it traded and had a full lookback, through Lightning."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch import Trainer
+
+from kronos_lab.backtesting.coverage import daily_coverage
+from kronos_lab.backtesting.forecast_batches import (
+    BatchPlan,
+    ForecastDataModule,
+    ForecastDataset,
+    series_per_batch,
+)
+from kronos_lab.backtesting.forecast_module import ForecastModule, ForecastProgress
+from kronos_lab.backtesting.forecast_writer import ForecastWriter
+from kronos_lab.backtesting.provenance import WindowSettings
+from kronos_lab.data.market import Market
+from kronos_lab.data.windows import WindowIndex
+from kronos_lab.errors import InputError
+from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.token_sampling import Sampling
+
+
+def signal_range(market: Market, universe: str, start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last signal day; an open end is the newest day that has both bars and members.
+
+    Raises:
+        InputError: the range is empty, or lies after the newest day.
+    """
+    try:
+        first, last = pd.Timestamp(start), pd.Timestamp(end) if end else None
+    except ValueError:
+        raise InputError(f"backtest.start={start} or backtest.end={end} is no date: write it as 2024-07-01") from None
+    newest = market.newest_day(universe)
+    last = newest if last is None else min(last, newest)
+    if first > last:
+        raise InputError(
+            f"no day from backtest.start={start} to backtest.end={end}: the newest day of market {market.name} with "
+            f"bars and members of {universe} is {newest:%Y-%m-%d}"
+        )
+    return first, last
+
+
+def universe_windows(
+    market: Market, universe: str, settings: WindowSettings, first: pd.Timestamp, last: pd.Timestamp
+) -> tuple[WindowIndex, pd.DataFrame]:
+    """The series to forecast, and the coverage of each of their days, see `daily_coverage`.
+
+    Raises:
+        InputError: there is no series at all.
+    """
+    bars = market.bars(universe)
+    windows = WindowIndex(bars, market.spans(universe), settings.lookback, 0, first, last, settings.max_gap)
+    if not len(windows):
+        raise InputError(
+            f"no member of {universe} has {settings.lookback} bars up to a day from {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d} in market {market.name}: choose a later backtest.start or a shorter data.lookback"
+        )
+    symbols = market.symbols(universe)
+    rows = windows.signal_rows(np.arange(len(windows)))
+    coverage = daily_coverage(bars, rows, symbols, market.member_LN(universe, symbols))
+    return windows, coverage.loc[first : last + pd.Timedelta(days=1) - pd.Timedelta(1)]
+
+
+def forecast_universe(
+    folder: Path,
+    make_trainer: Callable[..., Trainer],
+    market: Market,
+    windows: WindowIndex,
+    forecaster: Forecaster,
+    sampling: Sampling,
+    *,
+    horizon: int,
+    paths: int,
+    batch_size: int,
+    seed: int,
+    origin: Mapping[str, Any],
+) -> bool:
+    """Forecast every window and leave shards and manifest in `folder`; see `forecast_shards`.
+
+    Args:
+        folder: new or empty.
+        make_trainer: Lightning's Trainer, to be called with the arguments that are ours to choose.
+        market: knows the stamps of the bars to forecast.
+        windows: the series.
+        forecaster: tokenizer and predictor.
+        sampling: how tokens are drawn.
+        horizon: bars to forecast.
+        paths: sample paths per series.
+        batch_size: upper bound on series × paths at once, per device.
+        seed: of the random numbers.
+        origin: weights, market and whatever else the manifest should name.
+
+    Returns:
+        Whether this is the process that goes on; with several ranks the others have done their part.
+    """
+    plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
+    settings = {**origin, "sampling": asdict(sampling), "max_context": forecaster.max_context, "clip": forecaster.clip}
+    trainer = make_trainer(
+        callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
+        logger=False,
+        use_distributed_sampler=False,  # see `ForecastDataModule`
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
+    trainer.predict(ForecastModule(forecaster, sampling), data, return_predictions=False)
+    return trainer.is_global_zero

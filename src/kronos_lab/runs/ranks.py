@@ -1,0 +1,38 @@
+"""Several processes of one run, as Lightning starts them from a Hydra job: the same command once more per rank."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from kronos_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+
+def repeat_job_in_child_ranks() -> None:
+    """Rewrite `sys.argv`, which Lightning repeats for each further rank, so that it means exactly this job.
+
+    Lightning appends the run folder to the arguments as typed. That fails where an option follows an override
+    (`train.py seed=1 --config-dir x`), so the options go first, and the overrides as Hydra understood them last.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    job = HydraConfig.get()
+    sources = {source.provider: source.path for source in job.runtime.config_sources if source.schema == "file"}
+    options = ["--config-path", sources["main"], "--config-name", str(job.job.config_name)]
+    if "command-line" in sources:
+        options += ["--config-dir", sources["command-line"]]
+    sys.argv[1:] = [*options, *job.overrides.hydra, *job.overrides.task]
+
+
+def check_ranks(trainer: "Trainer") -> None:
+    """Refuse several processes inside a sweep: each would begin the whole sweep again.
+
+    Raises:
+        InputError: `-m` and more than one device.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise InputError("a sweep (-m) trains on one device per job: leave out trainer.devices and trainer.num_nodes")

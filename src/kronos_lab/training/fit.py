@@ -1,0 +1,83 @@
+"""Train one stage: Lightning's Trainer with the checkpoints, loggers and precision of this project."""
+
+import functools
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+
+from kronos_lab.data.datamodule import KLineDataModule
+from kronos_lab.errors import InputError
+from kronos_lab.runs.ranks import check_ranks
+from kronos_lab.training.checkpointing import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    LastCheckpoint,
+    best_checkpoint,
+    last_checkpoint,
+)
+from kronos_lab.training.stage_module import StageModule
+
+log = logging.getLogger(__name__)
+
+
+def fit_stage(
+    module: StageModule,
+    data: KLineDataModule,
+    make_trainer: "functools.partial[Trainer]",
+    callbacks: Iterable[Callback],
+    logger: Logger,
+    folder: Path,
+    monitor: str,
+    checkpoint_every_n_steps: int,
+) -> dict[str, float]:
+    """Train until the end, load the best weights into `module`, and return the validation that chose them.
+
+    Where `<folder>/checkpoints/<stage>-last.ckpt` exists, an earlier attempt of the same run goes on from there.
+
+    Args:
+        module: the stage; in place.
+        data: its windows.
+        make_trainer: `Trainer` with the configured arguments.
+        callbacks: further callbacks.
+        logger: where metrics go.
+        folder: the run folder.
+        monitor: validation metric that chooses the checkpoint, without the stage's name.
+        checkpoint_every_n_steps: see `LastCheckpoint`.
+
+    Raises:
+        InputError: there is no such metric, no window, or a validation is no number.
+    """
+    if monitor not in module.validation_metrics:
+        known = ", ".join(module.validation_metrics)
+        raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
+    checkpoints = folder / "checkpoints"
+    trainer = make_trainer(
+        precision=make_trainer.keywords.get("precision") or default_precision(make_trainer.keywords["accelerator"]),
+        gradient_clip_val=module.optimisation.gradient_clip,
+        logger=logger,
+        callbacks=[
+            *callbacks,
+            LastCheckpoint(checkpoints, module.stage, checkpoint_every_n_steps),
+            BestCheckpoint(checkpoints, module.stage, monitor),
+        ],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+    )
+    check_ranks(trainer)
+    if trainer.limit_val_batches == 0:
+        raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
+    last = last_checkpoint(checkpoints, module.stage)
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    best = best_checkpoint(checkpoints, module.stage)
+    module.load_state_dict(best["state_dict"])
+    return best["validation"]
+
+
+def default_precision(accelerator: str) -> str:
+    """bfloat16 autocast where training runs on CUDA, float32 elsewhere."""
+    on_cuda = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+    return "bf16-mixed" if on_cuda else "32-true"

@@ -1,0 +1,76 @@
+"""Second stage: the predictor learns which token comes next; the tokenizer is frozen."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kronos_lab.data.datamodule import WindowBatch
+from kronos_lab.models.predictor import Kronos, PredictorLosses, S1Conditioning
+from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.training.optim import Optimisation
+from kronos_lab.training.stage_module import StageModule
+
+
+class PredictorModule(StageModule):
+    """Trains a predictor on the tokens of a frozen tokenizer.
+
+    Validation is causal and teacher-forced. `val_loss` is (CE(s1) + CE(s2)) / 2 in nats over the tokens of the
+    horizon bars, each predicted from what came before it; `val_s1` and `val_s2` are its halves; `val_loss_window` is
+    the mean over the whole window.
+
+    Args:
+        predictor: the network to train.
+        tokenizer: fixed; in evaluation mode, without gradients.
+        optimisation: optimiser and schedule.
+        lookback: bars before the horizon.
+        horizon: bars whose tokens select the checkpoint.
+        seed: of dropout and of the drawn s1.
+        s1_conditioning: what the fine token is conditioned on in training: a draw from the coarse token's
+            distribution ("sampled", as the original), or the true coarse token ("teacher").
+    """
+
+    stage: ClassVar[str] = "predictor"
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val_loss", "val_s1", "val_s2", "val_loss_window")
+
+    def __init__(
+        self,
+        predictor: Kronos,
+        tokenizer: KronosTokenizer,
+        optimisation: Optimisation,
+        lookback: int,
+        horizon: int,
+        seed: int,
+        s1_conditioning: S1Conditioning,
+    ) -> None:
+        super().__init__(optimisation, lookback, horizon, seed)
+        self.predictor = predictor.train()
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+        self.s1_conditioning = s1_conditioning
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """Both networks: a checkpoint of this stage is complete."""
+        return {"tokenizer": self.tokenizer, "predictor": self.predictor}
+
+    def training_losses(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """Cross entropies in nats, over all positions of the window."""
+        losses = self._losses(batch, self.s1_conditioning)
+        return {"loss": losses.mean(), "s1": losses.s1_BT.mean(), "s2": losses.s2_BT.mean()}
+
+    def validation_errors(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """Cross entropies in nats; position t predicts bar t + 1, so the horizon begins one position early."""
+        losses = self._losses(batch, "teacher")
+        horizon = slice(self.lookback - 1, self.lookback - 1 + self.horizon)
+        both_BT = (losses.s1_BT + losses.s2_BT) / 2
+        return {
+            "val_loss": both_BT[:, horizon],
+            "val_s1": losses.s1_BT[:, horizon],
+            "val_s2": losses.s2_BT[:, horizon],
+            "val_loss_window": both_BT,
+        }
+
+    def _losses(self, batch: WindowBatch, s1_conditioning: S1Conditioning) -> PredictorLosses:
+        with torch.no_grad():
+            s1_BT, s2_BT = self.tokenizer.encode(batch.bars_BTF, half=True)
+        return self.predictor.losses(s1_BT, s2_BT, batch.stamp_BT5, s1_conditioning)

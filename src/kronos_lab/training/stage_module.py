@@ -1,0 +1,102 @@
+"""What training the tokenizer and training the predictor have in common: a LightningModule of one stage.
+
+A stage says what its losses are and which errors it is validated by; seeding, logging, reduction over ranks and the
+refusal of a meaningless validation happen here.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from kronos_lab.data.datamodule import WindowBatch
+from kronos_lab.errors import InputError
+from kronos_lab.training.optim import Optimisation
+
+
+class StageModule(LightningModule, ABC):
+    """One stage of a finetune.
+
+    Metrics are called `<stage>/<name>`. Those of `validation_errors` are means over all chosen validation windows:
+    sums and counts are kept in float64 and added over the ranks, so the result does not depend on their number.
+
+    Args:
+        optimisation: optimiser and schedule of the stage.
+        lookback: bars before the horizon.
+        horizon: bars whose errors select the checkpoint.
+        seed: of dropout and token draws, together with rank, epoch and step.
+    """
+
+    stage: ClassVar[str]
+    validation_metrics: ClassVar[tuple[str, ...]]
+
+    def __init__(self, optimisation: Optimisation, lookback: int, horizon: int, seed: int) -> None:
+        super().__init__()
+        self.optimisation, self.lookback, self.horizon, self.seed = optimisation, lookback, horizon, seed
+        # "disable": a NaN must reach the result, not be left out of the mean.
+        metrics = {name: MeanMetric(nan_strategy="disable") for name in self.validation_metrics}
+        self.validation_means = nn.ModuleDict({name: metric.set_dtype(torch.float64) for name, metric in metrics.items()})
+        self.last_validation: dict[str, float] = {}
+
+    @property
+    @abstractmethod
+    def models(self) -> dict[str, nn.Module]:
+        """The networks of the stage by the name of the folder they are exported to."""
+
+    @abstractmethod
+    def training_losses(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """Losses of a training step by name, 0-dim; "loss" is the one to minimise."""
+
+    @abstractmethod
+    def validation_errors(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """Errors of a batch by name, any shape; each is averaged over all elements of all batches."""
+
+    def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
+        """Loss of one step; its random numbers are a function of (seed, rank, epoch, step) and so can be repeated."""
+        torch.manual_seed(step_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
+        losses = self.training_losses(batch)
+        self.log(f"{self.stage}/train_loss", losses["loss"], prog_bar=True)
+        self.log_dict({f"{self.stage}/train_{name}": value for name, value in losses.items() if name != "loss"})
+        return losses["loss"]
+
+    def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
+        """Add the errors of a batch to the means."""
+        for name, errors in self.validation_errors(batch).items():
+            metric = self.validation_means[name]
+            assert isinstance(metric, MeanMetric)
+            metric.update(errors)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all ranks; a validation without a number is an error, not a checkpoint."""
+        self.last_validation = {}
+        for name, metric in self.validation_means.items():
+            assert isinstance(metric, MeanMetric)
+            value = metric.compute().item()
+            if not torch.isfinite(torch.tensor(value)):
+                raise InputError(
+                    f"{self.stage}/{name} is {value} after {self.global_step} steps: training diverged, lower "
+                    f"optim.{self.stage}.optimizer.lr, or bars of the market are no numbers"
+                )
+            self.last_validation[name] = value
+            self.log(f"{self.stage}/{name}", metric, prog_bar=name == "val_loss")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimiser over what is trained, schedule over all steps of the stage."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return self.optimisation.configure(trained, int(self.trainer.estimated_stepping_batches))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the weights belong to and how they did, as plain containers."""
+        checkpoint["models"] = {name: model.config for name, model in self.models.items()}
+        checkpoint["validation"] = dict(self.last_validation)
+
+
+def step_seed(seed: int, rank: int, epoch: int, step: int) -> int:
+    """A seed for one training step of one rank, well apart from those of all others."""
+    digest = hashlib.blake2b(f"{seed} {rank} {epoch} {step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # 63 bits: what every torch generator accepts

@@ -1,0 +1,65 @@
+"""Where a finetune starts: random weights, a run of one's own, a model folder, or published weights."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kronos_lab.errors import InputError
+from kronos_lab.models.hub import check_pair, load_tokenizer
+from kronos_lab.runs.checkpoint import TOKENIZER_FOLDER, find_checkpoint
+
+if TYPE_CHECKING:
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+
+log = logging.getLogger(__name__)
+
+
+def load_starting_weights(
+    tokenizer: "KronosTokenizer",
+    predictor: "Kronos",
+    pretrained: str | None,
+    pretrained_tokenizer: str | None,
+    outputs: Path,
+) -> None:
+    """Load the weights a finetune starts from into networks built by the configuration.
+
+    The configuration says what the networks look like, dropout included; weights of another shape are refused.
+
+    Args:
+        tokenizer: with random weights, filled in place.
+        predictor: the same.
+        pretrained: run folder, predictor folder or Hub id (`id@revision`); None keeps the predictor random.
+        pretrained_tokenizer: run folder, tokenizer folder or Hub id; None takes the one that belongs to
+            `pretrained`, and keeps the tokenizer random where there is none either.
+        outputs: folder of all runs.
+
+    Raises:
+        InputError: nothing is there, or it does not fit the configuration.
+    """
+    check_pair(predictor, tokenizer)
+    if pretrained_tokenizer is not None and (Path(pretrained_tokenizer) / TOKENIZER_FOLDER).is_dir():
+        pretrained_tokenizer = str(Path(pretrained_tokenizer) / TOKENIZER_FOLDER)
+    if pretrained is not None:
+        checkpoint = find_checkpoint(pretrained, pretrained_tokenizer, outputs, market=None)
+        loaded_tokenizer, loaded_predictor = checkpoint.load()
+        _fill(predictor, loaded_predictor, pretrained)
+        _fill(tokenizer, loaded_tokenizer, checkpoint.tokenizer)
+        log.info("starting from %s", checkpoint.title)
+    elif pretrained_tokenizer is not None:
+        name, _, revision = pretrained_tokenizer.partition("@")
+        _fill(tokenizer, load_tokenizer(name, revision or None), pretrained_tokenizer)
+        log.info("starting from tokenizer %s and a random predictor", pretrained_tokenizer)
+    else:
+        log.info("starting from random weights")
+
+
+def _fill(
+    model: "KronosTokenizer | Kronos", weights: "KronosTokenizer | Kronos", where: str
+) -> None:
+    kind = type(model).__name__
+    for name, wanted in model.config.items():
+        found = weights.config[name]
+        if found != wanted and not name.endswith("dropout_p"):
+            raise InputError(f"{where} is another {kind} than model= describes: {name} is {found}, not {wanted}")
+    model.load_state_dict(weights.state_dict())
