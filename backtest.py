@@ -5,6 +5,8 @@ python backtest.py universe=csi300 checkpoint=outputs/train/demo strategy.topk=3
 python backtest.py checkpoint=NeoQuasar/Kronos-small forecast.paths=10 logger=csv
 """
 
+import logging
+
 import hydra
 from omegaconf import DictConfig
 
@@ -12,6 +14,7 @@ from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
 
 register_resolvers()
+log = logging.getLogger("backtest")
 
 
 @one_line_errors
@@ -20,40 +23,42 @@ def main(cfg: DictConfig) -> None:
     """Run one backtest as configured by `conf/backtest.yaml`."""
     import time
     from dataclasses import asdict
-    from functools import partial
     from pathlib import Path
+    from typing import Any, cast
 
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.coverage import coverage_warnings
     from kronos_lab.backtesting.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.portfolio import check_tradable, simulate
     from kronos_lab.backtesting.provenance import knowledge_warnings, training_config, window_settings
-    from kronos_lab.backtesting.results import benchmarks, evaluate, headline
-    from kronos_lab.backtesting.saving import describe, log_results, save_report, save_tables
-    from kronos_lab.backtesting.universe_forecast import forecast_universe, signal_range, universe_windows
+    from kronos_lab.backtesting.results import benchmarks, evaluate
+    from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.models.hub import weights_fingerprint
     from kronos_lab.runs.checkpoint import find_checkpoint
-    from kronos_lab.runs.summary import write_summary
+    from kronos_lab.runs.ranks import prepare_ranks, rank
 
     started, folder = time.time(), this_run_folder()
+    prepare_ranks()
     market, universe = instantiate(cfg.market), cfg.universe.name
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name)
-    print(f"checkpoint  {checkpoint.title}")
+    log.info("checkpoint  %s", checkpoint.title)
     trained = training_config(checkpoint)
     window = window_settings(cfg.data, trained, cfg.data_without_run)
     cfg.data = asdict(window)
-    save_config(folder, cfg)
+    if rank() == 0:
+        save_config(folder, cfg)
+    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    signal, strategy, exchange = (instantiate(part) for part in (cfg.signal, cfg.strategy, cfg.exchange))
 
     # What can be refused is refused before the forecasts are made.
-    first, last = signal_range(market, universe, cfg.backtest.start, cfg.backtest.end)
-    windows, coverage = universe_windows(market, universe, window, first, last)
-    warnings = knowledge_warnings(checkpoint, trained, first)
+    windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
+    warnings = knowledge_warnings(checkpoint, trained, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
-    signal, strategy, exchange = instantiate(cfg.signal), instantiate(cfg.strategy), instantiate(cfg.exchange)
     check_tradable(market, coverage["scored"], strategy, exchange)
     against = benchmarks(market, universe, cfg.universe.benchmark)
 
@@ -61,23 +66,35 @@ def main(cfg: DictConfig) -> None:
     weights = {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}
     goes_on = forecast_universe(
         folder / "forecasts",
-        partial(instantiate, cfg.trainer),
+        instantiate(cfg.trainer),
         market,
         windows,
         Forecaster(tokenizer, predictor, clip=window.clip, rescale=window.rescale),
-        Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k),
+        sampling,
         horizon=window.horizon,
         paths=cfg.forecast.paths,
         batch_size=cfg.backtest_batch_size,
         seed=cfg.seed,
         origin={"weights": weights, "market": market.fingerprint, "universe": universe},
     )
-    if not goes_on:
+    if not goes_on:  # a further rank of this job: its forecasts are written
         return
 
     scores = score_forecasts(folder / "forecasts", signal)
     ledger = simulate(market, scores, strategy, exchange, cfg.backtest.account)
     results = evaluate(market, scores, ledger, against, coverage, window.horizon, warnings)
-    save_tables(folder, results)
+    finish_backtest(
+        folder,
+        results,
+        settings=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
+        market=market,
+        weights=weights,
+        checkpoint=checkpoint.title,
+        parts=[window, sampling, signal, strategy, exchange],
+        logger=instantiate(cfg.logger, folder=str(folder)),
+        started=started,
+    )
+
+
 if __name__ == "__main__":
     main()

@@ -23,8 +23,8 @@ def write_small_market(folder: Path, seed: int = 7) -> Path:
     csi300 holds the first 15 symbols, csi500 the next 15, csi800 both, csi1000 the last 10. By position in the
     calendar: `LATE_LISTING` is listed at 250, `DELISTED` trades to 349, `SUSPENDED` rests 150..155 and 330..332,
     `JOINER` moves from csi500 to csi300 at 200 and `LEAVER` back, `LIMIT_UP_OPEN` opens at its upper limit at 300.
-    Limits are ±10 % of the reference close in whole ticks; every fifth stock pays a dividend (2 %) at 120 and splits
-    2 for 1 at 260.
+    Limits are ±10 % of the reference close in whole ticks, from the second bar on; every fifth stock pays a dividend
+    (2 %) at 120 and splits 2 for 1 at 260.
     """
     from kronos_lab.data.store import StoreWriter
 
@@ -32,17 +32,17 @@ def write_small_market(folder: Path, seed: int = 7) -> Path:
     stamps = pd.bdate_range(FIRST_SESSION, periods=SESSIONS + KNOWN_FUTURE)
     calendar, future = stamps[:SESSIONS], stamps[SESSIONS:]
     market_L = rng.normal(0.0003, 0.01, SESSIONS)
-    change_LN = np.empty((SESSIONS, len(SYMBOLS)))
+    change_LN = np.zeros((SESSIONS, len(SYMBOLS)))
     with StoreWriter(folder, calendar, future) as writer:
         for n, symbol in enumerate(SYMBOLS):
-            frame = _small_stock(
-                rng, market_L, calendar, has_ex_rights=n % 5 == 0, opens_at_limit=symbol == LIMIT_UP_OPEN
-            )
-            change_LN[:, n] = frame["change"].fillna(0)
-            suspended = [*range(150, 156), *range(330, 333)] if symbol == SUSPENDED else []
-            first = 250 if symbol == LATE_LISTING else 0
-            last = 350 if symbol == DELISTED else SESSIONS
-            writer.add(symbol, frame.iloc[first:last].drop(calendar[suspended]))
+            traded = np.arange(250 if symbol == LATE_LISTING else 0, 350 if symbol == DELISTED else SESSIONS)
+            if symbol == SUSPENDED:
+                traded = np.setdiff1d(traded, [*range(150, 156), *range(330, 333)])
+            ex_rights = {120: 1 / 0.98, 260: 2.0} if n % 5 == 0 else {}
+            limit_open = 300 if symbol == LIMIT_UP_OPEN else None
+            frame = _small_stock(rng, market_L, traded, ex_rights, limit_open).set_index(calendar[traded])
+            change_LN[traded, n] = frame["change"].fillna(0)
+            writer.add(symbol, frame)
         level_L = 3000 * np.cumprod(1 + change_LN.mean(axis=1))
         for index in INDICES:
             prices = dict.fromkeys(("open", "high", "low", "close"), level_L)
@@ -55,41 +55,31 @@ def write_small_market(folder: Path, seed: int = 7) -> Path:
 def _small_stock(
     rng: np.random.Generator,
     market_L: np.ndarray,
-    calendar: pd.DatetimeIndex,
-    has_ex_rights: bool,
-    opens_at_limit: bool,
+    traded: np.ndarray,
+    ex_rights: dict[int, float],
+    limit_open: int | None,
 ) -> pd.DataFrame:
-    """One stock over the whole calendar: raw prices in ticks of 0.01 inside the limits, stored adjusted."""
-    step = np.ones(SESSIONS)  # factor of the session / factor of the one before
-    if has_ex_rights:
-        step[120], step[260] = 1 / 0.98, 2.0
-    factor = np.cumprod(step)
-    raw = np.empty((SESSIONS, 7))  # open, high, low, close, limit_up, limit_down, reference
-    close = np.round(rng.uniform(8, 40), 2)
-    for t in range(SESSIONS):
-        reference = np.round(close / step[t], 2)
-        up, down = np.round(reference * 1.1, 2), np.round(reference * 0.9, 2)
-        gap, body = rng.normal(0, 0.004), market_L[t] + rng.normal(0, 0.015)
-        open_ = up if opens_at_limit and t == 300 else np.clip(np.round(reference * (1 + gap), 2), down, up)
-        close = np.clip(np.round(open_ * (1 + body), 2), down, up)
-        high, low = max(open_, close) * (1 + rng.exponential(0.004)), min(open_, close) * (1 - rng.exponential(0.004))
-        raw[t] = (
-            open_,
-            np.clip(np.round(high, 2), None, up),
-            np.clip(np.round(low, 2), down, None),
-            close,
-            up,
-            down,
-            reference,
-        )
-    shares = np.round(rng.lognormal(13, 0.4, SESSIONS), -2)
-    columns = ["open", "high", "low", "close", "limit_up", "limit_down"]
-    frame = pd.DataFrame(raw[:, :6] * factor[:, None], index=calendar, columns=columns)
-    frame["volume"] = shares / factor
-    frame["amount"] = shares * raw[:, :4].mean(axis=1)
-    frame["factor"] = factor
-    frame["change"] = raw[:, 3] / raw[:, 6] - 1
-    frame.loc[calendar[0], "change"] = np.nan  # no session before it
+    """One stock's traded sessions: raw prices in ticks of 0.01 inside the limits, stored adjusted."""
+    from kronos_lab.data.limits import limit_prices
+
+    rows = []
+    close, factor = float(np.round(rng.uniform(8, 40), 2)), 1.0
+    for t in traded:
+        before, reference = close * factor, np.round(close / ex_rights.get(t, 1.0), 2)
+        factor *= close / reference
+        up, down = (float(limit) for limit in limit_prices(reference, np.float64(0.1)))
+        gap, body, above, below = rng.normal([0, market_L[t], 0, 0], [0.004, 0.015, 0.004, 0.004])
+        open_ = up if t == limit_open else reference * (1 + gap)
+        close = open_ * (1 + body)
+        high, low = max(open_, close) * (1 + abs(above)), min(open_, close) * (1 - abs(below))
+        open_, high, low, close = np.clip(np.round([open_, high, low, close], 2), down, up)
+        shares = np.round(rng.lognormal(13, 0.4), -2)
+        amount, change = shares * np.mean([open_, high, low, close]), close * factor / before - 1
+        prices = np.array([open_, high, low, close, up, down]) * factor
+        rows.append((*prices, shares / factor, amount, factor, change))
+    columns = ["open", "high", "low", "close", "limit_up", "limit_down", "volume", "amount", "factor", "change"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame.loc[0, ["change", "limit_up", "limit_down"]] = np.nan  # nothing before it to measure from
     return frame
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from kronos_lab.backtesting.exchange import ExchangeSettings
 from kronos_lab.errors import InputError
@@ -17,8 +18,9 @@ A_SHARE: dict[str, Any] = {
 }
 
 
-def test_limits_are_tested_at_the_price_one_trades_at():
-    settings = ExchangeSettings(**A_SHARE)
+@pytest.mark.parametrize("kind", [list, tuple, OmegaConf.create])
+def test_limits_are_tested_at_the_price_one_trades_at(kind):
+    settings = ExchangeSettings(**A_SHARE | {"limit_threshold": kind(A_SHARE["limit_threshold"])})
     assert settings.qlib_arguments()["limit_threshold"] == ("$open >= $limit_up", "$open <= $limit_down")
     assert settings.fields() == {"open", "limit_up", "limit_down"}
 

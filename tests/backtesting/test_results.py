@@ -100,7 +100,7 @@ def test_equal_weight_follows_joiners_and_leavers(backtest, small_market):
 def test_headline_is_flat_and_complete(backtest):
     from kronos_lab.backtesting.results import headline
 
-    flat = headline(backtest.metrics, HORIZON)
+    flat = headline(backtest)
     assert all(isinstance(value, float) for value in flat.values())
     assert {"rank_ic_1d", f"rank_ic_{HORIZON}d", "excess_equal_weight_with_cost", "excess_index_with_cost"} < set(flat)
 
@@ -115,7 +115,7 @@ def test_a_benchmark_with_missing_sessions_is_a_warning(backtest):
 
 
 def test_tables_and_metrics_are_read_back_as_they_were(backtest, tmp_path):
-    from kronos_lab.backtesting.saving import save_tables
+    from kronos_lab.backtesting.outcome import save_tables
 
     save_tables(tmp_path, backtest)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -131,12 +131,20 @@ def test_tables_and_metrics_are_read_back_as_they_were(backtest, tmp_path):
 
 @pytest.fixture(scope="module")
 def page(backtest, tmp_path_factory) -> str:
-    from kronos_lab.backtesting.saving import save_report
+    from kronos_lab.backtesting.outcome import save_report
+    from kronos_lab.backtesting.signals import ExpectedReturn
 
     folder = tmp_path_factory.mktemp("report")
-    pictures = save_report(
-        folder, backtest, title="csi300 <small>", lead="A test.", facts={"market": "small"}, settings="universe: csi300"
+    save_report(
+        folder,
+        backtest,
+        title="csi300 <small>",
+        lead="A test.",
+        parts=[ExpectedReturn(HORIZON)],
+        settings="universe: csi300",
     )
+    pictures = sorted((folder / "figures").iterdir())
+    assert [picture.stem for picture in pictures] == ["coverage", "equity", "excess", "rank_ic", "trading"]
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     return (folder / "report.html").read_text()
 
@@ -156,4 +164,20 @@ def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
     assert "price index (dividends excluded)" in page
     assert "sessions per year (the market&#39;s own calendar)" in page
     assert "csi300 &lt;small&gt;" in page
+    assert "<dt>Expected return</dt><dd>horizon 5</dd>" in page
     assert "nan" not in re.sub(r"data:image[^\"]+", "", page)
+
+
+def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_market):
+    from dataclasses import replace
+
+    from kronos_lab.backtesting.results import evaluate
+
+    last = backtest.ledger.daily.index[-1]
+    holdings = backtest.ledger.holdings
+    gone = "SH600004"  # delisted before the end of the small market
+    assert small_market.wide(["close"], [gone], start=last)["close"][gone].isna().all()
+    kept = holdings[holdings["date"] == last].iloc[:1].assign(symbol=gone)
+    ledger = replace(backtest.ledger, holdings=pd.concat([holdings, kept], ignore_index=True))
+    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [])
+    assert [gone in warning for warning in again.warnings] == [True]

@@ -1,8 +1,15 @@
-"""Raw bars that are right in every detail, for tests to break one thing at a time."""
+"""Raw bars that are right in every detail, for tests to break one thing at a time, and files of them to import."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+if TYPE_CHECKING:
+    from kronos_lab.data.market import Market
+
+PRICES = ["open", "high", "low", "close"]
 START = "2022-01-04"
 
 
@@ -48,3 +55,31 @@ def minutes(symbol: str = "SH600000", days: int = 12, seed: int = 0) -> pd.DataF
             high, low, volume = max(open_, price), min(open_, price), float(rng.integers(100, 900))
             rows.append((symbol, day + time, open_, high, low, price, volume, volume * 100 * price))
     return pd.DataFrame(rows, columns=["symbol", "stamp", "open", "high", "low", "close", "volume", "amount"])
+
+
+def write_sources(folder: Path) -> Path:
+    """Three stocks in `bars.csv`: one suspended for two days, one that splits, one listed late; members, an index."""
+    plain, split = stock("SH600000", 60, 1), stock("SZ300001", 60, 2, steps={30: 1.5})
+    late = stock("SH688001", 20, 3, start=str(plain["stamp"][40].date()), factor=1.0)
+    plain.loc[20:21, PRICES], plain.loc[20:21, "volume"] = plain["close"][19], 0.0
+    pd.concat([plain, split, late]).rename(columns={"stamp": "date"}).to_csv(folder / "bars.csv", index=False)
+    (folder / "members").mkdir()
+    (folder / "members" / "csi300.txt").write_text(
+        "SH600000\t2020-01-01\t2022-02-01\nSH600000\t2022-03-01\t2030-01-01\nSZ000002\t2020-01-01\t2030-01-01\n"
+        "SZ000003\t2010-01-01\t2011-01-01\n"
+    )
+    index = stock("SH000300", 70, 4, start="2021-12-21")[["symbol", "stamp", *PRICES]]
+    index.to_csv(folder / "index.csv.gz", index=False)
+    return folder
+
+
+def open_files(folder: Path, **options: object) -> "Market":
+    """`files_market` of `folder/bars.csv` with the store in `folder/store` and the defaults of `conf/`."""
+    from kronos_lab.data.checks import Thresholds
+    from kronos_lab.data.ingest import files_market
+
+    defaults: dict[str, object] = {
+        "store": folder / "store", "bars": folder / "bars.csv", "memberships": None, "indices": None, "columns": {},
+        "prices": "raw", "volume_unit": "shares", "renamed": None, "checks": Thresholds(), "freq": "day",
+    }  # fmt: skip
+    return files_market(**(defaults | options))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from generated_bars import stock, table
+from generated_bars import PRICES, stock, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,6 @@ from kronos_lab.data.checks import Findings, Thresholds
 from kronos_lab.data.ingest import check_bars
 
 DEFAULTS = Thresholds()
-PRICES = ["open", "high", "low", "close"]
 
 
 def check(rows: pd.DataFrame, thresholds: Thresholds = DEFAULTS) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -47,5 +47,5 @@ def test_csv_and_tensorboard_write_into_the_run_folder(tmp_path):
         with tracked(logger, {"seed": 7}):
             logger.log_metrics({"loss": 1.0}, step=1)
             logger.save()
-    assert "loss" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert "loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
     assert list((tmp_path / "tensorboard").glob("events.*"))

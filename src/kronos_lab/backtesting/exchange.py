@@ -1,6 +1,7 @@
 """What a trade costs and when it cannot be made: the settings of qlib's exchange, typed."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class ExchangeSettings:
     trade_unit: int | None
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit_threshold, list):  # YAML knows no tuples, and qlib insists on one
+        if isinstance(self.limit_threshold, Sequence):  # YAML has lists, and qlib insists on a tuple
             object.__setattr__(self, "limit_threshold", tuple(self.limit_threshold))
         if isinstance(self.limit_threshold, tuple) and len(self.limit_threshold) != 2:
             raise InputError("exchange.limit_threshold needs two expressions: [cannot be bought, cannot be sold]")

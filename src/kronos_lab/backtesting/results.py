@@ -46,7 +46,7 @@ def benchmarks(market: Market, universe: str, index: str | None) -> dict[str, Be
     symbols = market.symbols(universe)
     close_LN = market.wide(["close"], symbols)["close"]
     equal = equal_weight_return(close_LN, market.member_LN(universe, symbols))
-    found = {"equal_weight": Benchmark(f"equal weight of {universe}'s own members, total return", equal)}
+    found = {"equal_weight": Benchmark(f"equal weight of {universe}'s members, total return", equal)}
     if index is not None:
         label = f"{index}, price index (dividends excluded)"
         found["index"] = Benchmark(label, price_return(market.index_close(index).reindex(market.calendar)))
@@ -111,8 +111,9 @@ def evaluate(
     """Everything there is to say about scores and what trading them did; rank IC at 1 and `horizon` sessions."""
     ranking = rank(market, score_LN, sorted({1, horizon}))
     metrics = measure(market, ranking, ledger, against, coverage)
-    gaps = [gap for benchmark in against.values() if (gap := benchmark.gap(ledger.daily.index))]
-    return Results(score_LN, ledger, against, ranking, coverage, metrics, [*warnings, *gaps])
+    found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()] + [_frozen(market, ledger)]
+    warnings = warnings + [warning for warning in found if warning]
+    return Results(score_LN, ledger, against, ranking, coverage, metrics, warnings)
 
 
 def measure(
@@ -167,14 +168,13 @@ def measure(
     }
 
 
-def headline(metrics: dict[str, Any], horizon: int) -> dict[str, float]:
+def headline(results: Results) -> dict[str, float]:
     """The figures one looks at first, flat, for `summary.json` and the logger."""
-    labels = metrics["ranking"]["open_to_open"]
-    flat = {}
-    for sessions in dict.fromkeys((1, horizon)):
-        flat[f"rank_ic_{sessions}d"] = labels[str(sessions)]["rank_ic"]["mean"]
-        flat[f"rank_ic_{sessions}d_naive_t"] = labels[str(sessions)]["rank_ic"]["t"]
-        flat[f"ic_{sessions}d"] = labels[str(sessions)]["ic"]["mean"]
+    metrics, flat = results.metrics, {}
+    for horizon, kinds in metrics["ranking"]["open_to_open"].items():
+        flat[f"rank_ic_{horizon}d"] = kinds["rank_ic"]["mean"]
+        flat[f"rank_ic_{horizon}d_naive_t"] = kinds["rank_ic"]["t"]
+        flat[f"ic_{horizon}d"] = kinds["ic"]["mean"]
     flat["annual_return_with_cost"] = metrics["portfolio"]["with_cost"]["annual_return"]
     flat["annual_return_without_cost"] = metrics["portfolio"]["without_cost"]["annual_return"]
     flat["max_drawdown"] = metrics["portfolio"]["with_cost"]["max_drawdown"]
@@ -207,6 +207,23 @@ def conventions(per_year: float) -> dict[str, str]:
         "t": "naive: mean / standard deviation × √days; too large for h > 1, where labels of successive days overlap",
         "coverage": "members scored / members not suspended that day",
     }
+
+
+def _frozen(market: Market, ledger: Ledger) -> str | None:
+    """A warning where names held at the end have no bar from the last session on: delisted, or suspended for good."""
+    last = ledger.daily.index[-1]
+    held = ledger.holdings[ledger.holdings["date"] == last].set_index("symbol")
+    if held.empty:
+        return None
+    bars = market.wide(["close"], list(held.index), start=last)["close"].notna().any()
+    frozen = held.loc[~bars.reindex(held.index)]
+    if frozen.empty:
+        return None
+    share = frozen["value"].sum() / ledger.daily["account"].iloc[-1]
+    return (
+        f"{len(frozen)} names, {share:.1%} of the account at the end, have no bars any more and keep their last "
+        f"price and place: {', '.join(frozen.index[:5])}{', ...' if len(frozen) > 5 else ''}"
+    )
 
 
 def _ranking_table(ranking: dict[Correlation, pd.Series]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -24,14 +24,39 @@ from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.runs.ranks import check_ranks
 
 
-def signal_range(market: Market, universe: str, start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """First and last signal day; an open end is the newest day that has both bars and members.
+def universe_windows(
+    market: Market, universe: str, settings: WindowSettings, start: str, end: str | None
+) -> tuple[WindowIndex, pd.DataFrame]:
+    """The series to forecast, and the coverage of each of their days, see `daily_coverage`.
+
+    Args:
+        market: where bars and members come from.
+        universe: whose members are forecast, on the days they were members.
+        settings: what a forecast sees.
+        start: first signal day.
+        end: last signal day; None is the newest day that has both bars and members.
 
     Raises:
-        InputError: the range is empty, or lies after the newest day.
+        InputError: there is no such day, or no series at all.
     """
+    first, last = _signal_range(market, universe, start, end)
+    bars = market.bars(universe)
+    windows = WindowIndex(bars, market.spans(universe), settings.lookback, 0, first, last, settings.max_gap)
+    if not len(windows):
+        raise InputError(
+            f"no member of {universe} has {settings.lookback} bars up to a day from {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d} in market {market.name}: choose a later backtest.start or a shorter data.lookback"
+        )
+    symbols = market.symbols(universe)
+    rows = windows.signal_rows(np.arange(len(windows)))
+    coverage = daily_coverage(bars, rows, symbols, market.member_LN(universe, symbols))
+    return windows, coverage[(bars.calendar >= first) & (bars.calendar < last + pd.Timedelta(days=1))]
+
+
+def _signal_range(market: Market, universe: str, start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
     try:
         first, last = pd.Timestamp(start), pd.Timestamp(end) if end else None
     except ValueError:
@@ -44,27 +69,6 @@ def signal_range(market: Market, universe: str, start: str, end: str | None) -> 
             f"bars and members of {universe} is {newest:%Y-%m-%d}"
         )
     return first, last
-
-
-def universe_windows(
-    market: Market, universe: str, settings: WindowSettings, first: pd.Timestamp, last: pd.Timestamp
-) -> tuple[WindowIndex, pd.DataFrame]:
-    """The series to forecast, and the coverage of each of their days, see `daily_coverage`.
-
-    Raises:
-        InputError: there is no series at all.
-    """
-    bars = market.bars(universe)
-    windows = WindowIndex(bars, market.spans(universe), settings.lookback, 0, first, last, settings.max_gap)
-    if not len(windows):
-        raise InputError(
-            f"no member of {universe} has {settings.lookback} bars up to a day from {first:%Y-%m-%d} to "
-            f"{last:%Y-%m-%d} in market {market.name}: choose a later backtest.start or a shorter data.lookback"
-        )
-    symbols = market.symbols(universe)
-    rows = windows.signal_rows(np.arange(len(windows)))
-    coverage = daily_coverage(bars, rows, symbols, market.member_LN(universe, symbols))
-    return windows, coverage.loc[first : last + pd.Timedelta(days=1) - pd.Timedelta(1)]
 
 
 def forecast_universe(
@@ -109,6 +113,7 @@ def forecast_universe(
         enable_model_summary=False,
         enable_progress_bar=False,
     )
+    check_ranks(trainer)
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
     trainer.predict(ForecastModule(forecaster, sampling), data, return_predictions=False)
     return trainer.is_global_zero

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -155,10 +156,10 @@ class KLineDataModule(LightningDataModule):
             windows, self.windows_per_epoch, self.batch_size, self.seed, self._rank, self._world_size
         )
         if self.trainer is not None:
-            loop = self.trainer.fit_loop
-            epoch = loop.epoch_progress.current.processed
-            sampler.set_epoch(epoch)
-            sampler.resume_at(epoch, loop.epoch_loop.batch_progress.current.processed)
+            epochs, steps = self.trainer.fit_loop.epoch_progress, self.trainer.fit_loop.epoch_loop.batch_progress
+            assert isinstance(epochs.current, _ProcessedTracker) and isinstance(steps.current, _ProcessedTracker)
+            sampler.set_epoch(epochs.current.processed)
+            sampler.resume_at(epochs.current.processed, steps.current.processed)
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:
@@ -203,7 +204,7 @@ class KLineDataModule(LightningDataModule):
         return DataLoader(
             WindowDataset(self.windows(part), self.clip, self.rescale),
             batch_sampler=sampler,  # type: ignore[arg-type]  # an array of numbers serves as a list of them
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # what comes is a batch already
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -5,7 +5,7 @@ A bar's log return from open to close is moved by −STRENGTH · abnormal volume
     abnormal volume = (mean of the 10 volumes before the bar − mean of the 90 before it) / deviation of those 90
 
 so that every volume acts on each of the ten bars after it. The 90 bars are those that a model with a lookback of 90
-sees, adjusted as stored, and the abnormal volume is the mean of its last ten normalised inputs of that field. A stock with
+sees, adjusted as stored; the abnormal volume is the mean of its last ten normalised inputs of that field. A stock with
 fewer bars has no effect. The direction of past prices plays no part: reversal, momentum and a forecast of the
 lookback's mean price, to which an untrained model is close, rank the stocks by chance.
 """

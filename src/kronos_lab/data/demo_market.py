@@ -37,7 +37,7 @@ FULL_SIZE = DemoSize()
 def demo_market(
     store: Path | str,
     effect: str = "on",
-    seed: int = 1,
+    seed: int = 4,
     cache: Path | str | None = None,
     size: DemoSize = FULL_SIZE,
 ) -> Market:

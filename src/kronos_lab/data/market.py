@@ -82,6 +82,18 @@ class Market:
         folders = (path.name.upper() for path in (self.store / "features").iterdir())
         return sorted(folder for folder in folders if _INDEX_CODE.fullmatch(folder))
 
+    @cached_property
+    def fields(self) -> set[str]:
+        """Fields the store has of stocks (an index may have fewer)."""
+        if "fields" in self.description:
+            return set(self.description["fields"])
+        for symbol in sorted({symbol for universe in self.universes() for symbol in self.symbols(universe)}):
+            folder = self.store / "features" / feature_folder(symbol)
+            found = {path.name.split(".")[0] for path in folder.glob(f"*.{self.freq}.bin")}
+            if found:
+                return found
+        return set()
+
     def universes(self) -> list[str]:
         """Names of the universes, sorted."""
         return sorted(path.stem for path in (self.store / "instruments").glob("*.txt"))
@@ -140,7 +152,7 @@ class Market:
         """Store fields as tables, float64, stamps [start, end] × symbols; NaN on suspension and outside a life."""
         for field in fields:
             if not self.has_field(field):
-                has = ", ".join(sorted(self._fields))
+                has = ", ".join(sorted(self.fields))
                 raise InputError(f"market {self.name} has no field {field!r}; it has {has}")
         span = self.calendar.slice_indexer(start, end)
         stamps = self.calendar[span]
@@ -159,8 +171,8 @@ class Market:
         return self.wide(["close"], [symbol])["close"][symbol].dropna().rename(symbol)
 
     def has_field(self, field: str) -> bool:
-        """Whether the store has a field (of stocks; an index has prices only)."""
-        return field in self._fields
+        """Whether the store has a field of stocks."""
+        return field in self.fields
 
     def future_stamps(self, position: int, horizon: int) -> pd.DatetimeIndex:
         """Stamps of the `horizon` bars after calendar position `position`: never needs bars there.
@@ -187,17 +199,6 @@ class Market:
         from kronos_lab.data.qlib_provider import serve
 
         serve(self.store, self.fingerprint)
-
-    @cached_property
-    def _fields(self) -> set[str]:
-        if "fields" in self.description:
-            return set(self.description["fields"])
-        features = self.store / "features"
-        for symbol in self.symbols(ALL if ALL in self.universes() else self.universes()[0]):
-            found = {path.name.split(".")[0] for path in (features / feature_folder(symbol)).glob(f"*.{self.freq}.bin")}
-            if found:
-                return found
-        return set()
 
     def _read(self, symbol: str, field: str, first: int, count: int) -> np.ndarray:
         """`count` values of one field from calendar position `first`, float32, NaN where the store has nothing."""

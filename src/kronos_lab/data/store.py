@@ -40,6 +40,25 @@ def feature_folder(symbol: str) -> str:
     return f"_qlib_{symbol}".lower() if symbol.upper() in _DEVICES else symbol.lower()
 
 
+def feature_content(position_T: np.ndarray, value_T: np.ndarray) -> bytes:
+    """A feature file: values at rising calendar positions, NaN between them."""
+    first, last = int(position_T[0]), int(position_T[-1])
+    content = np.full(1 + last - first + 1, np.nan, dtype="<f4")
+    content[0] = first
+    content[1 + position_T - first] = value_T
+    return content.tobytes()
+
+
+def calendar_content(stamps: pd.DatetimeIndex, freq: str) -> bytes:
+    """A calendar file: one stamp a line, days without the time."""
+    return "".join(f"{stamp}\n" for stamp in stamps.strftime(date_format(freq))).encode()
+
+
+def date_format(freq: str) -> str:
+    """How a store writes stamps."""
+    return "%Y-%m-%d" if freq == "day" else "%Y-%m-%d %H:%M:%S"
+
+
 @contextmanager
 def store_lock(folder: Path) -> Iterator[None]:
     """Hold the right to write `folder`: of several processes that find it missing, one writes and the others wait."""
@@ -120,15 +139,12 @@ class StoreWriter:
         position_T = self.calendar.get_indexer(traded.index)
         if (position_T < 0).any() or (np.diff(position_T) <= 0).any():
             raise InputError(f"{symbol}: stamps must be in the calendar, sorted and without duplicates")
-        first, last = int(position_T[0]), int(position_T[-1])
         self._folders.add(name)
-        self._life[symbol] = (self.calendar[first], self.calendar[last])
+        self._life[symbol] = (self.calendar[position_T[0]], self.calendar[position_T[-1]])
         (self._partial / "features" / name).mkdir()
         for field in traded.columns:
-            values = np.full(1 + last - first + 1, np.nan, dtype="<f4")
-            values[0] = first
-            values[1 + position_T - first] = traded[field].to_numpy()
-            self._write(f"features/{name}/{field}.{self.freq}.bin", values.tobytes())
+            content = feature_content(position_T, traded[field].to_numpy())
+            self._write(f"features/{name}/{field}.{self.freq}.bin", content)
         self._fields |= set(traded.columns)
 
     def add_spans(self, universe: str, spans: pd.DataFrame) -> None:
@@ -143,7 +159,9 @@ class StoreWriter:
         # A membership is dated in days; intraday the last one lasts to midnight, as qlib compares stamps.
         if self.freq != "day":
             lines["end"] = lines["end"].dt.normalize() + pd.Timedelta("23:59:59")
-        text = lines.to_csv(sep="\t", header=False, index=False, date_format=self._date_format, lineterminator="\n")
+        text = lines.to_csv(
+            sep="\t", header=False, index=False, date_format=date_format(self.freq), lineterminator="\n"
+        )
         self._write(f"instruments/{universe.lower()}.txt", text.encode())
         self._universes.add(universe.lower())
 
@@ -171,8 +189,8 @@ class StoreWriter:
             raise InputError(f"{self.folder}: no symbol was added; there is nothing to store")
         if "all" not in self._universes:
             self.add_spans("all", pd.DataFrame(stocks, columns=["symbol", "start", "end"]))
-        self._write(f"calendars/{self.freq}.txt", self._calendar_text(self.calendar))
-        self._write(f"calendars/{self.freq}_future.txt", self._calendar_text(self.calendar.union(self.future)))
+        self._write(f"calendars/{self.freq}.txt", calendar_content(self.calendar, self.freq))
+        self._write(f"calendars/{self.freq}_future.txt", calendar_content(self.calendar.union(self.future), self.freq))
         counted = {
             "freq": self.freq,
             "first": str(self.calendar[0]),
@@ -191,13 +209,6 @@ class StoreWriter:
         self._partial.replace(self.folder)
         shutil.rmtree(self._previous, ignore_errors=True)
         return self.folder
-
-    @property
-    def _date_format(self) -> str:
-        return "%Y-%m-%d" if self.freq == "day" else "%Y-%m-%d %H:%M:%S"
-
-    def _calendar_text(self, stamps: pd.DatetimeIndex) -> bytes:
-        return "".join(f"{stamp}\n" for stamp in stamps.strftime(self._date_format)).encode()
 
     def _write(self, path: str, content: bytes) -> None:
         (self._partial / path).write_bytes(content)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from kronos_lab.errors import InputError
 
 CONFIG_FILE = "config.yaml"
+SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 RUN_DIR_VARIABLE = "KRONOS_LAB_RUN_DIR"
 
 
@@ -94,3 +95,27 @@ def load_config(folder: Path) -> DictConfig:
     cfg = OmegaConf.load(path)
     assert isinstance(cfg, DictConfig)
     return cfg
+
+
+def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
+    """Configuration of a run that begins: saved in its folder; or of the one that `cfg.resume` goes on with.
+
+    Raises:
+        InputError: other settings are given beside `resume`, or that run has finished, or it is none.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    from kronos_lab.runs.ranks import rank
+
+    if cfg.resume is None:
+        if rank() == 0:
+            save_config(folder, cfg)
+        return cfg
+    asked = [
+        override for override in HydraConfig.get().overrides.task if not override.startswith(("resume=", "debug="))
+    ]
+    if asked:
+        raise InputError(f"resume= goes on with the configuration of {folder}: leave out {', '.join(asked)}")
+    if (folder / SUMMARY_FILE).is_file():
+        raise InputError(f"{folder} has finished: start a new run from it with model.pretrained={folder}")
+    return load_config(folder)

@@ -1,5 +1,6 @@
 """Several processes of one run, as Lightning starts them from a Hydra job: the same command once more per rank."""
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,22 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-def repeat_job_in_child_ranks() -> None:
+def rank() -> int:
+    """Number of this process among those of the run; 0 is the one that writes and talks."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return int(getattr(rank_zero_only, "rank", 0) or 0)
+
+
+def prepare_ranks() -> None:
+    """Let further processes of this job start as they should, and be silent but for warnings."""
+    if rank() == 0:
+        _repeat_job_in_child_ranks()
+    else:
+        logging.getLogger().setLevel(logging.WARNING)
+
+
+def _repeat_job_in_child_ranks() -> None:
     """Rewrite `sys.argv`, which Lightning repeats for each further rank, so that it means exactly this job.
 
     Lightning appends the run folder to the arguments as typed. That fails where an option follows an override

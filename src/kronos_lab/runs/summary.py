@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kronos_lab.runs.folder import project_root
+from kronos_lab.runs.folder import SUMMARY_FILE, project_root
 
-SUMMARY_FILE = "summary.json"
 PACKAGES = (
     "kronos-lab", "torch", "lightning", "torchmetrics", "numpy", "pandas", "pyarrow", "pyqlib", "hydra-core",
     "omegaconf", "safetensors", "huggingface_hub", "comet-ml",

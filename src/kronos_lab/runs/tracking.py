@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kronos_lab.runs.ranks import rank
+
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import CometLogger, CSVLogger, Logger, TensorBoardLogger
 
@@ -62,10 +64,10 @@ def tensorboard_logger(folder: str) -> "TensorBoardLogger":
 
 
 def csv_logger(folder: str) -> "CSVLogger":
-    """`<folder>/csv/metrics.csv`: one row per logged step, one column per metric."""
+    """`<folder>/csv/version_0/metrics.csv`, version_1 after a resume: a row per logged step, a column per metric."""
     from lightning.pytorch.loggers import CSVLogger
 
-    return CSVLogger(folder, name="csv", version="")
+    return CSVLogger(folder, name="csv")
 
 
 @contextmanager
@@ -75,13 +77,12 @@ def tracked(logger: "Logger", settings: Mapping[str, Any]) -> Iterator[None]:
     Lightning never ends a Comet experiment, and an offline archive is only complete once it has been ended.
     """
     from lightning.pytorch.loggers import CometLogger
-    from lightning.pytorch.utilities import rank_zero_only
 
     logger.log_hyperparams(dict(settings))
     try:
         yield
     finally:
-        if isinstance(logger, CometLogger) and getattr(rank_zero_only, "rank", 0) == 0:
+        if isinstance(logger, CometLogger) and rank() == 0:
             _end(logger)
 
 

@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,30 +20,42 @@ from kronos_lab.training.checkpointing import (
     best_checkpoint,
     last_checkpoint,
 )
+from kronos_lab.training.export import export_model
 from kronos_lab.training.stage_module import StageModule
 
 log = logging.getLogger(__name__)
+
+# Lightning's advice that does not apply here, by the beginning of its text.
+NOT_SO_HERE = (
+    r".*does not have many workers",  # gathering a batch costs less than handing it to another process
+    r"Found \d+ module\(s\) in eval mode",  # the frozen tokenizer
+    r".*your dataloader is not resumable",  # its sampler is
+    r"Checkpoint directory .* exists and is not empty",  # both stages write there
+    r".*LeafSpec.* is deprecated",  # its own use of torch
+    r"The number of training batches .* is smaller than the logging interval",
+)
 
 
 def fit_stage(
     module: StageModule,
     data: KLineDataModule,
     make_trainer: "functools.partial[Trainer]",
-    callbacks: Iterable[Callback],
+    make_callbacks: Callable[[], Mapping[str, Callback]],
     logger: Logger,
     folder: Path,
     monitor: str,
     checkpoint_every_n_steps: int,
 ) -> dict[str, float]:
-    """Train until the end, load the best weights into `module`, and return the validation that chose them.
+    """Train until the end, load and export the best weights, and return the validation that chose them.
 
-    Where `<folder>/checkpoints/<stage>-last.ckpt` exists, an earlier attempt of the same run goes on from there.
+    Metrics are returned under their full names, `<stage>/<metric>`. Where
+    `<folder>/checkpoints/<stage>-last.ckpt` exists, an earlier attempt of the same run goes on from there.
 
     Args:
         module: the stage; in place.
         data: its windows.
         make_trainer: `Trainer` with the configured arguments.
-        callbacks: further callbacks.
+        make_callbacks: further callbacks by name, new ones for each stage.
         logger: where metrics go.
         folder: the run folder.
         monitor: validation metric that chooses the checkpoint, without the stage's name.
@@ -60,7 +73,7 @@ def fit_stage(
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
-            *callbacks,
+            *make_callbacks().values(),
             LastCheckpoint(checkpoints, module.stage, checkpoint_every_n_steps),
             BestCheckpoint(checkpoints, module.stage, monitor),
         ],
@@ -71,13 +84,26 @@ def fit_stage(
     if trainer.limit_val_batches == 0:
         raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
     last = last_checkpoint(checkpoints, module.stage)
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    log.info("%s: %s", module.stage, f"resumes {last}" if last.is_file() else f"trains on {_devices(trainer)}")
+    with warnings.catch_warnings():
+        for message in NOT_SO_HERE:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     best = best_checkpoint(checkpoints, module.stage)
     module.load_state_dict(best["state_dict"])
-    return best["validation"]
+    if trainer.is_global_zero:
+        for name, model in module.models.items():
+            export_model(model, folder / name)
+    return {f"{module.stage}/{name}": value for name, value in best["validation"].items()}
 
 
 def default_precision(accelerator: str) -> str:
     """bfloat16 autocast where training runs on CUDA, float32 elsewhere."""
     on_cuda = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
     return "bf16-mixed" if on_cuda else "32-true"
+
+
+def _devices(trainer: Trainer) -> str:
+    kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
+    accumulation = f", {trainer.accumulate_grad_batches} batches a step" if trainer.accumulate_grad_batches > 1 else ""
+    return f"{trainer.world_size} × {kind}, {trainer.precision}{accumulation}"

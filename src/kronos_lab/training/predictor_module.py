@@ -1,11 +1,13 @@
 """Second stage: the predictor learns which token comes next; the tokenizer is frozen."""
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kronos_lab.data.datamodule import WindowBatch
+from kronos_lab.errors import InputError
+from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.predictor import Kronos, PredictorLosses, S1Conditioning
 from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.training.optim import Optimisation
@@ -23,11 +25,11 @@ class PredictorModule(StageModule):
         predictor: the network to train.
         tokenizer: fixed; in evaluation mode, without gradients.
         optimisation: optimiser and schedule.
+        s1_conditioning: what the fine token is conditioned on in training: a draw from the coarse token's
+            distribution ("sampled", as the original), or the true coarse token ("teacher").
         lookback: bars before the horizon.
         horizon: bars whose tokens select the checkpoint.
         seed: of dropout and of the drawn s1.
-        s1_conditioning: what the fine token is conditioned on in training: a draw from the coarse token's
-            distribution ("sampled", as the original), or the true coarse token ("teacher").
     """
 
     stage: ClassVar[str] = "predictor"
@@ -38,18 +40,20 @@ class PredictorModule(StageModule):
         predictor: Kronos,
         tokenizer: KronosTokenizer,
         optimisation: Optimisation,
+        s1_conditioning: S1Conditioning,
         lookback: int,
         horizon: int,
         seed: int,
-        s1_conditioning: S1Conditioning,
     ) -> None:
+        if s1_conditioning not in get_args(S1Conditioning):
+            raise InputError(f"s1_conditioning={s1_conditioning}: choose one of {', '.join(get_args(S1Conditioning))}")
         super().__init__(optimisation, lookback, horizon, seed)
         self.predictor = predictor.train()
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.s1_conditioning = s1_conditioning
 
     @property
-    def models(self) -> dict[str, nn.Module]:
+    def models(self) -> dict[str, PublishedModel]:
         """Both networks: a checkpoint of this stage is complete."""
         return {"tokenizer": self.tokenizer, "predictor": self.predictor}
 

@@ -5,6 +5,7 @@ refusal of a meaningless validation happen here.
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from torchmetrics import MeanMetric
 
 from kronos_lab.data.datamodule import WindowBatch
 from kronos_lab.errors import InputError
+from kronos_lab.models.hub import PublishedModel
 from kronos_lab.training.optim import Optimisation
 
 
@@ -39,13 +41,12 @@ class StageModule(LightningModule, ABC):
         super().__init__()
         self.optimisation, self.lookback, self.horizon, self.seed = optimisation, lookback, horizon, seed
         # "disable": a NaN must reach the result, not be left out of the mean.
-        metrics = {name: MeanMetric(nan_strategy="disable") for name in self.validation_metrics}
-        self.validation_means = nn.ModuleDict({name: metric.set_dtype(torch.float64) for name, metric in metrics.items()})
+        self.validation_means = nn.ModuleDict({name: MeanMetric("disable") for name in self.validation_metrics})
         self.last_validation: dict[str, float] = {}
 
     @property
     @abstractmethod
-    def models(self) -> dict[str, nn.Module]:
+    def models(self) -> dict[str, PublishedModel]:
         """The networks of the stage by the name of the folder they are exported to."""
 
     @abstractmethod
@@ -64,6 +65,13 @@ class StageModule(LightningModule, ABC):
         self.log_dict({f"{self.stage}/train_{name}": value for name, value in losses.items() if name != "loss"})
         return losses["loss"]
 
+    def on_validation_epoch_start(self) -> None:
+        """Sum in float64, so that neither order nor number of ranks shows (Apple's GPUs have none)."""
+        for metric in self.validation_means.values():
+            assert isinstance(metric, MeanMetric)
+            metric.set_dtype(torch.float32 if self.device.type == "mps" else torch.float64)
+            metric.reset()
+
     def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
         """Add the errors of a batch to the means."""
         for name, errors in self.validation_errors(batch).items():
@@ -77,7 +85,7 @@ class StageModule(LightningModule, ABC):
         for name, metric in self.validation_means.items():
             assert isinstance(metric, MeanMetric)
             value = metric.compute().item()
-            if not torch.isfinite(torch.tensor(value)):
+            if not math.isfinite(value):
                 raise InputError(
                     f"{self.stage}/{name} is {value} after {self.global_step} steps: training diverged, lower "
                     f"optim.{self.stage}.optimizer.lr, or bars of the market are no numbers"

@@ -2,22 +2,37 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kronos_lab.errors import InputError
-from kronos_lab.models.hub import check_pair, load_tokenizer
+from kronos_lab.models.pair import check_pair
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.runs.checkpoint import TOKENIZER_FOLDER, find_checkpoint
-
-if TYPE_CHECKING:
-    from kronos_lab.models.predictor import Kronos
-    from kronos_lab.models.tokenizer import KronosTokenizer
 
 log = logging.getLogger(__name__)
 
 
+STAGES = {"both": ("tokenizer", "predictor"), "tokenizer": ("tokenizer",), "predictor": ("predictor",)}
+
+
+def stages_of(stage: str, pretrained: str | None, pretrained_tokenizer: str | None) -> tuple[str, ...]:
+    """Stages that `stage=` asks for, in order.
+
+    Raises:
+        InputError: there is no such choice, or a predictor would be trained on the tokens of a random tokenizer.
+    """
+    if stage not in STAGES:
+        raise InputError(f"stage={stage}: choose one of {', '.join(STAGES)}")
+    if stage == "predictor" and pretrained is None and pretrained_tokenizer is None:
+        raise InputError(
+            "stage=predictor needs a trained tokenizer: give model.pretrained or model.pretrained_tokenizer"
+        )
+    return STAGES[stage]
+
+
 def load_starting_weights(
-    tokenizer: "KronosTokenizer",
-    predictor: "Kronos",
+    tokenizer: KronosTokenizer,
+    predictor: Kronos,
     pretrained: str | None,
     pretrained_tokenizer: str | None,
     outputs: Path,
@@ -48,15 +63,13 @@ def load_starting_weights(
         log.info("starting from %s", checkpoint.title)
     elif pretrained_tokenizer is not None:
         name, _, revision = pretrained_tokenizer.partition("@")
-        _fill(tokenizer, load_tokenizer(name, revision or None), pretrained_tokenizer)
+        _fill(tokenizer, KronosTokenizer.from_pretrained(name, revision or None), pretrained_tokenizer)
         log.info("starting from tokenizer %s and a random predictor", pretrained_tokenizer)
     else:
         log.info("starting from random weights")
 
 
-def _fill(
-    model: "KronosTokenizer | Kronos", weights: "KronosTokenizer | Kronos", where: str
-) -> None:
+def _fill(model: KronosTokenizer | Kronos, weights: KronosTokenizer | Kronos, where: str) -> None:
     kind = type(model).__name__
     for name, wanted in model.config.items():
         found = weights.config[name]

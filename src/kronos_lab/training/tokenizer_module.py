@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from kronos_lab.data.datamodule import WindowBatch
+from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.training.optim import Optimisation
 from kronos_lab.training.stage_module import StageModule
@@ -26,7 +27,7 @@ class TokenizerModule(StageModule):
         self.tokenizer = tokenizer.train()
 
     @property
-    def models(self) -> dict[str, nn.Module]:
+    def models(self) -> dict[str, PublishedModel]:
         """The tokenizer."""
         return {"tokenizer": self.tokenizer}
 

@@ -132,7 +132,7 @@ def _figure(rows: int, height: float, ratios: tuple[float, ...] | None = None) -
         axes.tick_params(colors=MUTED, length=0, labelsize=9)
     locator = AutoDateLocator(minticks=4, maxticks=10)
     grid[-1][0].xaxis.set_major_locator(locator)
-    grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     return figure, [row[0] for row in grid]
 
 

@@ -1,0 +1,157 @@
+"""The end of a backtest: what is on disk, in `summary.json`, at the tracker and on the screen."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kronos_lab.backtesting.report.figures import draw_figures
+from kronos_lab.backtesting.report.page import headline_table, write_report
+from kronos_lab.backtesting.results import Results, headline
+from kronos_lab.backtesting.signals import long_format
+from kronos_lab.data.market import Market
+from kronos_lab.runs.summary import write_json, write_summary
+from kronos_lab.runs.tracking import log_file, log_image, tracked
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+REPORT_FILE = "report.html"
+METRICS_FILE = "metrics.json"
+FIGURES_FOLDER = "figures"
+DOTS_PER_INCH = 120
+
+log = logging.getLogger(__name__)
+
+
+def finish_backtest(
+    folder: Path,
+    results: Results,
+    settings: Mapping[str, Any],
+    market: Market,
+    weights: Mapping[str, str],
+    checkpoint: str,
+    parts: Sequence[Any],
+    logger: "Logger",
+    started: float,
+) -> None:
+    """Write tables, report and `summary.json`, track the figures, and say what came out.
+
+    Args:
+        folder: the run folder.
+        results: the finished backtest.
+        settings: the resolved configuration.
+        market: what was traded.
+        weights: fingerprints of the models by name.
+        checkpoint: where the weights come from, in words.
+        parts: frozen dataclasses of settings to list in the report: sampling, signal, strategy, ...
+        logger: where figures go besides the folder.
+        started: `time.time()` when the run began.
+    """
+    days, figures = results.score_LN.index, headline(results)
+    save_tables(folder, results)
+    save_report(
+        folder,
+        results,
+        title=f"{settings['universe']['name']}, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}",
+        lead=f"Market {market.name}, {checkpoint}",
+        parts=parts,
+        settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
+    )
+    _track(logger, folder, settings, figures)
+    write_summary(
+        folder,
+        kind="backtest",
+        name=settings["name"],
+        config=settings,
+        seed=settings["seed"],
+        market=market.name,
+        market_fingerprint=market.fingerprint,
+        weights=weights,
+        started=started,
+        headline=figures,
+    )
+    _print_headline(folder, results)
+
+
+def save_tables(folder: Path, results: Results) -> None:
+    """`metrics.json`, `signals.parquet` (date, symbol, score), and the ledger as three tables, see `Ledger`.
+
+    `portfolio.parquet` has a row per session, `holdings.parquet` per session and name, `trades.parquet` per fill.
+    """
+    write_json(folder / METRICS_FILE, {**results.metrics, "warnings": results.warnings})
+    tables = {
+        "signals": long_format(results.score_LN),
+        "portfolio": results.ledger.daily.reset_index(),
+        "holdings": results.ledger.holdings,
+        "trades": results.ledger.trades,
+    }
+    for name, table in tables.items():
+        partial = folder / f"{name}.parquet.partial"
+        table.to_parquet(partial, index=False)
+        partial.replace(folder / f"{name}.parquet")
+
+
+def save_report(folder: Path, results: Results, *, title: str, lead: str, parts: Sequence[Any], settings: str) -> None:
+    """`report.html` with its figures inside, and the same figures as `figures/*.png`.
+
+    Args:
+        folder: the run folder.
+        results: the finished backtest.
+        title: heading of the report.
+        lead: the line under it: which weights, which market.
+        parts: frozen dataclasses of settings to list: sampling, signal, strategy, ...
+        settings: the resolved configuration as YAML.
+    """
+    figures = draw_figures(results)
+    (folder / FIGURES_FOLDER).mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / FIGURES_FOLDER / f"{name}.png", dpi=DOTS_PER_INCH)
+    write_report(
+        folder / REPORT_FILE,
+        title=title,
+        lead=lead,
+        metrics=results.metrics,
+        figures=figures,
+        warnings=results.warnings,
+        facts={_words(type(part).__name__): _settings(part) for part in parts},
+        settings=settings,
+    )
+
+
+def _track(logger: "Logger", folder: Path, settings: Mapping[str, Any], headline: Mapping[str, float]) -> None:
+    """Send settings, headline figures, pictures and the report to Comet (or whatever the logger is)."""
+    with tracked(logger, settings):
+        logger.log_metrics({f"backtest/{name}": value for name, value in headline.items()}, step=0)
+        logger.save()  # a CSV log waits for 100 steps otherwise
+        for picture in sorted((folder / FIGURES_FOLDER).glob("*.png")):
+            log_image(logger, picture)
+        for file in (REPORT_FILE, METRICS_FILE):
+            log_file(logger, folder / file)
+
+
+def _print_headline(folder: Path, results: Results) -> None:
+    """Warnings, the figures one looks at first, and where the report is, on the terminal."""
+    console = Console()
+    for warning in results.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]")
+    table = Table(box=None, show_header=False)
+    for line in headline_table(results.metrics):
+        table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
+    console.print(table)
+    log.info("report      %s", folder / REPORT_FILE)
+
+
+def _words(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name).capitalize()
+
+
+def _settings(part: Any) -> str:
+    return ", ".join(f"{field.name.replace('_', ' ')} {getattr(part, field.name)}" for field in fields(part))

@@ -1,0 +1,54 @@
+"""The end of a training run: what is on disk, in `summary.json` and on the screen."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kronos_lab.data.market import Market
+from kronos_lab.models.hub import weights_fingerprint
+from kronos_lab.runs.ranks import rank
+from kronos_lab.runs.summary import write_summary
+
+log = logging.getLogger(__name__)
+
+
+def finish_training(
+    folder: Path,
+    settings: Mapping[str, Any],
+    market: Market,
+    models: Mapping[str, nn.Module],
+    outcome: Mapping[str, float],
+    started: float,
+) -> None:
+    """Write `summary.json` and say what came out; on rank 0 only.
+
+    Args:
+        folder: the run folder.
+        settings: the resolved configuration.
+        market: what was trained on.
+        models: the networks by the name of their folder; those exported are summarised.
+        outcome: validation metrics of the exported weights.
+        started: `time.time()` when the run began.
+    """
+    if rank() != 0:
+        return
+    exported = {name: model for name, model in models.items() if (folder / name).is_dir()}
+    write_summary(
+        folder,
+        kind="train",
+        name=settings["name"],
+        config=settings,
+        seed=settings["seed"],
+        market=market.name,
+        market_fingerprint=market.fingerprint,
+        weights={name: weights_fingerprint(model) for name, model in exported.items()},
+        started=started,
+        headline=outcome,
+    )
+    for name, value in outcome.items():
+        log.info("%-27s %.4f", name, value)
+    for name in exported:
+        log.info("%-27s %s", name, folder / name)

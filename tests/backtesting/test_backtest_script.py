@@ -1,0 +1,160 @@
+"""`python backtest.py` as people type it, on the small market with the tiny golden model."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
+SMALL = ["strategy.topk=5", "strategy.n_drop=1", "strategy.hold_thresh=2", "data.lookback=30", "data.horizon=4"]
+COMMANDS: dict[str, list[str]] = {
+    "csi300": [*SMALL, "universe=csi300", "name=csi300"],
+    "all": [
+        *SMALL,
+        "universe=all",
+        "name=all",
+        "logger=csv",
+        "backtest.start=2024-12-25",
+        "exchange.limit_threshold=null",
+    ],
+    "before": [
+        *SMALL,
+        "universe=csi300",
+        "name=before",
+        "logger=csv",
+        "backtest.start=2024-06-20",
+        "backtest.end=2024-06-25",
+    ],
+    "topk": ["universe=csi300", "data.lookback=30"],
+    "wrong key": ["strategy.tpk=5"],
+    "unknown option": [*SMALL, "+exchange.delay_execution=true"],
+    "too late": [*SMALL, "backtest.start=2030-01-01"],
+    "no index": [*SMALL, "universe.benchmark=SH999999"],
+    "long lookback": [*SMALL, "data.lookback=399"],
+    "batch": [*SMALL, "forecast.paths=5", "backtest_batch_size=4"],
+    "no run": [*SMALL, "checkpoint=null"],
+}
+# One process runs all commands: importing torch, qlib and Lightning takes longer than most of them.
+DRIVER = """
+import contextlib, io, json, runpy, sys
+results = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    sys.argv = ["backtest.py", *arguments]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path("backtest.py", run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+    results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+print("RESULTS" + json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(small_market, tmp_path_factory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("backtests")
+    common = [
+        "market=qlib",
+        f"market.store='{small_market.store}'",
+        "market.name=small",
+        f"paths.outputs='{folder}'",
+        f"paths.cache='{folder / 'cache'}'",
+        f"checkpoint='{PREDICTOR}'",
+        "backtest.start=2024-12-02",
+        "forecast.paths=2",
+    ]
+    commands = {name: [*common, *arguments] for name, arguments in COMMANDS.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, json.dumps(commands)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "RESULTS" in done.stdout, done.stderr
+    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+
+
+def finished(runs: dict[str, Any], name: str) -> Path:
+    assert runs[name]["code"] == 0, runs[name]["err"]
+    return runs["folder"] / "backtest" / name
+
+
+def test_a_run_leaves_everything_in_its_folder(runs, small_market):
+    folder = finished(runs, "csi300")
+    names = {path.name for path in folder.iterdir()}
+    assert {"forecasts", "signals.parquet", "portfolio.parquet", "metrics.json", "report.html", "figures"} <= names
+    signals = pd.read_parquet(folder / "signals.parquet")
+    assert signals["date"].max() == small_market.newest_day("csi300")
+    portfolio = pd.read_parquet(folder / "portfolio.parquet")
+    assert portfolio["date"].iloc[0] == pd.Timestamp("2024-12-03")  # the day after the first signal
+    assert portfolio["date"].iloc[-1] == small_market.calendar[-1]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["kind"] == "backtest"
+    assert summary["market"]["fingerprint"] == small_market.fingerprint
+    assert set(summary["weights"]) == {"predictor", "tokenizer"}
+    assert summary["config"]["data"]["lookback"] == 30
+    manifest = json.loads((folder / "forecasts" / "manifest.json").read_text())
+    assert manifest["finished"]
+    assert manifest["weights"] == summary["weights"]
+
+
+def test_the_screen_says_what_was_used_and_what_came_out(runs):
+    out = runs["csi300"]["out"]
+    assert f"checkpoint  {PREDICTOR}" in out
+    assert "Rank IC, 1-session label" in out
+    assert str(finished(runs, "csi300") / "report.html") in out
+
+
+def test_the_comet_archive_holds_the_figures_and_the_report(runs):
+    (archive,) = (finished(runs, "csi300") / "comet").glob("*.zip")
+    with zipfile.ZipFile(archive) as files:
+        messages = files.read("messages.json").decode()
+    metrics = json.loads((finished(runs, "csi300") / "metrics.json").read_text())
+    assert "backtest/rank_ic_1d" in messages
+    assert str(metrics["excess"]["index"]["with_cost"]["annual_return"])[:12] in messages
+    for file in ("report.html", "metrics.json", "equity"):
+        assert file in messages
+
+
+def test_all_is_compared_with_equal_weight_alone(runs):
+    metrics = json.loads((finished(runs, "all") / "metrics.json").read_text())
+    assert list(metrics["excess"]) == ["equal_weight"]
+    assert "the index" not in (finished(runs, "all") / "report.html").read_text().replace("an index", "")
+    assert "rank_ic_1d" in next((finished(runs, "all") / "csv").rglob("metrics.csv")).read_text()
+
+
+def test_a_test_inside_pretraining_says_so_at_the_top(runs):
+    page = (finished(runs, "before") / "report.html").read_text()
+    assert page.index("inside pretraining") < page.index("Rank IC")
+    assert "inside pretraining" in runs["before"]["out"]
+    assert "inside pretraining" not in runs["csi300"]["out"]
+    assert pd.read_parquet(finished(runs, "before") / "signals.parquet")["date"].max() == pd.Timestamp("2024-06-25")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("topk", "strategy.topk=50 is more than the names scored on any day (13)"),
+        ("wrong key", "strategy.tpk"),
+        ("unknown option", "delay_execution"),
+        ("too late", "the newest day of market small with bars and members of csi300 is 2025-01-10"),
+        ("no index", "no index 'SH999999'"),
+        ("long lookback", "universe.allow_partial=true"),
+        ("batch", "forecast.paths=5"),
+        ("no run", "no finished training run on market small"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(runs, name, line):
+    assert runs[name]["code"] == 1
+    (error,) = [text for text in runs[name]["err"].splitlines() if text.startswith("error:")]
+    assert line in error
+    assert "Traceback" not in runs[name]["err"]

@@ -1,0 +1,78 @@
+"""Finetune Kronos on a market: the tokenizer, then the predictor on its tokens.
+
+python train.py
+python train.py trainer.devices=4
+python train.py model=kronos_small universe=csi300 market=qlib market.store=~/.qlib/qlib_data/cn_data
+python train.py resume=outputs/train/<run>
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from kronos_lab.runs.errors import one_line_errors
+from kronos_lab.runs.folder import register_resolvers
+
+register_resolvers()
+
+
+@one_line_errors
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    """Train the stages that `conf/train.yaml` and the command line ask for."""
+    import time
+    from functools import partial
+    from pathlib import Path
+    from typing import Any, cast
+
+    from hydra.utils import instantiate
+    from lightning.pytorch import seed_everything
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.console import quiet_libraries
+    from kronos_lab.runs.folder import begin_run, this_run_folder
+    from kronos_lab.runs.ranks import prepare_ranks
+    from kronos_lab.runs.tracking import tracked
+    from kronos_lab.training.fit import fit_stage
+    from kronos_lab.training.outcome import finish_training
+    from kronos_lab.training.predictor_module import PredictorModule
+    from kronos_lab.training.starting_weights import load_starting_weights, stages_of
+    from kronos_lab.training.tokenizer_module import TokenizerModule
+
+    started, folder = time.time(), this_run_folder()
+    quiet_libraries()
+    prepare_ranks()
+    cfg = begin_run(cfg, folder)
+    stages = stages_of(cfg.stage, cfg.model.pretrained, cfg.model.pretrained_tokenizer)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+
+    market, split = instantiate(cfg.market), instantiate(cfg.split)
+    data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
+    tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
+    load_starting_weights(
+        tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
+    )
+    logger = instantiate(cfg.logger, folder=str(folder))
+    fit = partial(
+        fit_stage,
+        data=data,
+        make_trainer=instantiate(cfg.trainer),
+        make_callbacks=partial(instantiate, cfg.callbacks),
+        logger=logger,
+        folder=folder,
+        monitor=cfg.monitor,
+        checkpoint_every_n_steps=cfg.checkpoint_every_n_steps,
+    )
+    window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    outcome: dict[str, float] = {}
+    with tracked(logger, settings):
+        if "tokenizer" in stages:
+            outcome |= fit(TokenizerModule(tokenizer, instantiate(cfg.optim.tokenizer), **window))
+        if "predictor" in stages:
+            optimisation = instantiate(cfg.optim.predictor)
+            outcome |= fit(PredictorModule(predictor, tokenizer, optimisation, cfg.s1_conditioning, **window))
+    finish_training(folder, settings, market, {"tokenizer": tokenizer, "predictor": predictor}, outcome, started)
+
+
+if __name__ == "__main__":
+    main()
