@@ -285,6 +285,14 @@ def test_the_ledger_equals_qlibs_own_backtest(random_walk):
     np.testing.assert_allclose(ledger.daily["turnover"], theirs["turnover"], atol=1e-9)
 
 
+def test_holdings_have_an_order_that_does_not_hang_on_the_process():
+    from kronos_lab.backtesting.position import SortedPosition
+
+    names = [f"S{number}" for number in (7, 3, 9, 1, 5)]
+    position = SortedPosition(cash=1.0, position_dict={name: {"amount": 1.0, "price": 2.0} for name in names})
+    assert position.get_stock_list() == sorted(names)
+
+
 def test_scores_made_of_tomorrows_return_are_spectacular_and_shuffled_ones_are_not(random_walk):
     market, signal = random_walk
     price = market.wide(["open"], market.symbols("all"))["open"]

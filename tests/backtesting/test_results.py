@@ -132,7 +132,6 @@ def test_tables_and_metrics_are_read_back_as_they_were(backtest, tmp_path):
 @pytest.fixture(scope="module")
 def page(backtest, tmp_path_factory) -> str:
     from kronos_lab.backtesting.outcome import save_report
-    from kronos_lab.backtesting.signals import ExpectedReturn
 
     folder = tmp_path_factory.mktemp("report")
     save_report(
@@ -140,7 +139,7 @@ def page(backtest, tmp_path_factory) -> str:
         backtest,
         title="csi300 <small>",
         lead="A test.",
-        parts=[ExpectedReturn(HORIZON)],
+        facts={"Signal": "horizon 5"},
         settings="universe: csi300",
     )
     pictures = sorted((folder / "figures").iterdir())
@@ -164,7 +163,7 @@ def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
     assert "price index (dividends excluded)" in page
     assert "sessions per year (the market&#39;s own calendar)" in page
     assert "csi300 &lt;small&gt;" in page
-    assert "<dt>Expected return</dt><dd>horizon 5</dd>" in page
+    assert "<dt>Signal</dt><dd>horizon 5</dd>" in page
     assert "nan" not in re.sub(r"data:image[^\"]+", "", page)
 
 

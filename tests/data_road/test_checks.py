@@ -205,12 +205,13 @@ def test_a_factor_is_one_number_per_session() -> None:
 # --- moves of the price
 
 
-def test_a_lone_wrong_price_is_rejected() -> None:
+@pytest.mark.parametrize("session", [1, 50, 78])
+def test_a_lone_wrong_price_is_rejected(session: int) -> None:
     rows = stock()
-    rows.loc[50, PRICES] *= 10
+    rows.loc[session, PRICES] *= 10
     left, found = check(table(rows))
-    assert_found(found, "beyond_limit", "rejected", [rows["stamp"][50]])
-    pd.testing.assert_frame_equal(left, table(rows.drop(index=50)))
+    assert_found(found, "beyond_limit", "rejected", [rows["stamp"][session]])
+    pd.testing.assert_frame_equal(left, table(rows.drop(index=session)))
 
 
 @pytest.mark.parametrize("change", [{"high": 41.0}, {"low": 2.0}])

@@ -61,6 +61,14 @@ def test_limits_are_whole_ticks_rounded_half_up(reference: float, rate: float, u
     assert limit_prices(np.array([reference]), np.array([rate])) == (np.array([up]), np.array([down]))
 
 
+@pytest.mark.parametrize("tenths", [1, 2, 3])
+def test_limits_of_every_price_equal_whole_number_arithmetic(tenths: int) -> None:
+    ticks = np.arange(1, 200_001)
+    up, down = limit_prices(ticks / 100, np.full(len(ticks), tenths / 10))
+    np.testing.assert_array_equal(up, (ticks * (10 + tenths) + 5) // 10 / 100)
+    np.testing.assert_array_equal(down, (ticks * (10 - tenths) + 5) // 10 / 100)
+
+
 def test_reference_close_on_an_ex_rights_day() -> None:
     # SZ002466 in 2019: close 29.06, three new shares at 8.75 for every ten: the exchange's reference was 24.45.
     reference = reference_close(np.array([29.06]), np.array([6.523621]), np.array([7.753637]))

@@ -1,7 +1,6 @@
 """A store is written whole or not at all, and exactly in qlib's layout."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -131,12 +130,12 @@ def test_names_of_devices_get_the_folder_that_qlib_looks_for() -> None:
         assert feature_folder(symbol) == code_to_fname(symbol).lower()
 
 
-def _open_tiny_demo(folder: Path) -> tuple[int, str]:
+def open_tiny_demo(folder: Path) -> str:
     from kronos_lab.data.demo_market import demo_market
     from kronos_lab.data.demo_stocks import DemoSize
 
     size = DemoSize(sessions=30, listed=12, listings=0, delistings=0, index_members=(2, 3, 4))
-    return os.getpid(), demo_market(folder / "store", size=size).fingerprint
+    return demo_market(folder / "store", size=size).fingerprint
 
 
 def test_processes_that_arrive_together_write_one_store(tmp_path: Path) -> None:
@@ -144,6 +143,6 @@ def test_processes_that_arrive_together_write_one_store(tmp_path: Path) -> None:
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        (first, one), (second, other) = pool.map(_open_tiny_demo, [tmp_path] * 2)
+        one, other = pool.map(open_tiny_demo, [tmp_path] * 2)
     assert one == other
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "store.lock"]

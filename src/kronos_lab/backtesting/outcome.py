@@ -62,7 +62,12 @@ def finish_backtest(
         results,
         title=f"{settings['universe']['name']}, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}",
         lead=f"Market {market.name}, {checkpoint}",
-        parts=parts,
+        facts={
+            "Market": f"{market.name}, fingerprint {market.fingerprint}",
+            "Weights": ", ".join(f"{name} {fingerprint}" for name, fingerprint in weights.items()),
+            "Paths": f"{settings['forecast']['paths']}, seed {settings['seed']}",
+            **{_words(type(part).__name__): _settings(part) for part in parts},
+        },
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
     _track(logger, folder, settings, figures)
@@ -99,7 +104,9 @@ def save_tables(folder: Path, results: Results) -> None:
         partial.replace(folder / f"{name}.parquet")
 
 
-def save_report(folder: Path, results: Results, *, title: str, lead: str, parts: Sequence[Any], settings: str) -> None:
+def save_report(
+    folder: Path, results: Results, *, title: str, lead: str, facts: Mapping[str, str], settings: str
+) -> None:
     """`report.html` with its figures inside, and the same figures as `figures/*.png`.
 
     Args:
@@ -107,7 +114,7 @@ def save_report(folder: Path, results: Results, *, title: str, lead: str, parts:
         results: the finished backtest.
         title: heading of the report.
         lead: the line under it: which weights, which market.
-        parts: frozen dataclasses of settings to list: sampling, signal, strategy, ...
+        facts: what was run, by name.
         settings: the resolved configuration as YAML.
     """
     figures = draw_figures(results)
@@ -121,7 +128,7 @@ def save_report(folder: Path, results: Results, *, title: str, lead: str, parts:
         metrics=results.metrics,
         figures=figures,
         warnings=results.warnings,
-        facts={_words(type(part).__name__): _settings(part) for part in parts},
+        facts=facts,
         settings=settings,
     )
 
@@ -143,6 +150,9 @@ def _print_headline(folder: Path, results: Results) -> None:
     for warning in results.warnings:
         console.print(f"[yellow]{escape(warning)}[/]")
     table = Table(box=None, show_header=False)
+    for _ in ("name", "value"):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for line in headline_table(results.metrics):
         table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
     console.print(table)

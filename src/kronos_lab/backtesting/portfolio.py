@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 class TopkDropout:
     """Settings of qlib's `TopkDropoutStrategy`: hold the best names, replace a few of the worst each day.
 
+    qlib buys the replacement of a name it wants to sell even where `hold_thresh`, a suspension or a limit keeps that
+    name in the portfolio, so somewhat more than `topk` names may be held.
+
     Attributes:
         topk: names to hold.
         n_drop: names to replace per day at most.

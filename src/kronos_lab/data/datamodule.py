@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -50,12 +49,8 @@ class WindowDataset(Dataset[WindowBatch]):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, window: int) -> WindowBatch:
-        """One window, as a batch of one."""
-        return self.__getitems__(np.array([window]))
-
-    def __getitems__(self, windows: np.ndarray) -> WindowBatch:
-        """The batch of these windows; DataLoader calls this once per batch."""
+    def __getitem__(self, windows: np.ndarray) -> WindowBatch:
+        """The batch of these windows."""
         rows = self.index.signal_rows(windows)
         bars_BTF = torch.from_numpy(self.index.gather_bars(rows))
         scale = fit_scale(bars_BTF[:, : self.index.lookback], self.rescale)
@@ -118,6 +113,7 @@ class KLineDataModule(LightningDataModule):
         self.max_gap, self.clip, self.rescale = max_gap, clip, rescale
         self.num_workers, self.seed = num_workers, seed
         self._windows: dict[Part, WindowIndex] = {}
+        self._resume_at = (0, 0)
 
     def windows(self, part: Part) -> WindowIndex:
         """The windows of a part; InputError where there are none."""
@@ -155,11 +151,9 @@ class KLineDataModule(LightningDataModule):
         sampler = TrainingSampler(
             windows, self.windows_per_epoch, self.batch_size, self.seed, self._rank, self._world_size
         )
-        if self.trainer is not None:
-            epochs, steps = self.trainer.fit_loop.epoch_progress, self.trainer.fit_loop.epoch_loop.batch_progress
-            assert isinstance(epochs.current, _ProcessedTracker) and isinstance(steps.current, _ProcessedTracker)
-            sampler.set_epoch(epochs.current.processed)
-            sampler.resume_at(epochs.current.processed, steps.current.processed)
+        epoch, step = self._resume_at
+        sampler.set_epoch(epoch)  # Lightning does too, but not before workers fetch their first batches
+        sampler.resume_at(epoch, step)
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:
@@ -171,7 +165,19 @@ class KLineDataModule(LightningDataModule):
         return self._loader("test", self._evaluation_sampler("test"))
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides which windows a step sees; a checkpoint holds it."""
+        """Where training stands, and what decides which windows a step sees; a checkpoint holds it."""
+        assert self.trainer is not None
+        epoch, step = divmod(self.trainer.fit_loop.total_batch_idx + 1, int(self.trainer.num_training_batches))
+        return {"epoch": epoch, "step": step, **self._order_of_windows()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at that step; refuse other windows, or another number of devices, than the checkpoint was made with."""
+        for name, now in self._order_of_windows().items():
+            if state_dict[name] != now:
+                raise InputError(f"cannot resume: {name} is {now}, the checkpoint was made with {state_dict[name]}")
+        self._resume_at = (state_dict["epoch"], state_dict["step"])
+
+    def _order_of_windows(self) -> dict[str, Any]:
         return {
             "market": self.market.fingerprint,
             "windows": len(self.windows("train")),
@@ -180,12 +186,6 @@ class KLineDataModule(LightningDataModule):
             "world_size": self._world_size,
             "seed": self.seed,
         }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with other windows, or another number of devices, than a checkpoint was made with."""
-        for name, now in self.state_dict().items():
-            if state_dict[name] != now:
-                raise InputError(f"cannot resume: {name} is {now}, the checkpoint was made with {state_dict[name]}")
 
     @property
     def _rank(self) -> int:
@@ -203,13 +203,11 @@ class KLineDataModule(LightningDataModule):
     def _loader(self, part: Part, sampler: Sampler[np.ndarray]) -> DataLoader[WindowBatch]:
         return DataLoader(
             WindowDataset(self.windows(part), self.clip, self.rescale),
-            batch_sampler=sampler,  # type: ignore[arg-type]  # an array of numbers serves as a list of them
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # what comes is a batch already
+            # The sampler gives whole batches and the dataset gathers them whole. (As `batch_sampler` it would not
+            # be told its epoch: Lightning looks for `set_epoch` at the sampler alone.)
+            sampler=sampler,
+            batch_size=None,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-def _as_it_is(batch: WindowBatch) -> WindowBatch:
-    return batch

@@ -5,8 +5,8 @@ way from open to close. Volatilities cluster: the logarithms of the market's and
 first-order autoregressions. Own shocks of the second part have fat tails. Trading grows with the stock's volatility
 and the size of its shock, whatever its direction, and wanders by itself (attention).
 
-Log returns are symmetric around zero, so no rank of visible bars predicts a rank of them. No draw depends on prices:
-a seed gives the same noise whatever is planted in it.
+Log returns are symmetric around zero, so no rank of visible bars predicts a rank of them. No draw depends on prices: a
+seed gives the same noise whatever is planted in it.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,112 @@
+"""What the models are fed: normalised by the lookback, split by signal date, each window once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.data.split import DateSplit
+from kronos_lab.errors import InputError
+
+SPLIT = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
+LOOKBACK, HORIZON = 20, 4
+
+
+def make_data(market, split=SPLIT, universe="csi300", **changes):
+    from kronos_lab.data.datamodule import KLineDataModule
+
+    settings = {
+        "lookback": LOOKBACK, "horizon": HORIZON, "batch_size": 16, "windows_per_epoch": 1000, "val_windows": None,
+        "max_gap": 5, "clip": 5.0, "rescale": False, "num_workers": 0, "seed": 3,
+    } | changes  # fmt: skip
+    return KLineDataModule(market, universe, split, **settings)
+
+
+def all_rows(windows):
+    return windows.signal_rows(np.arange(len(windows)))
+
+
+def test_signal_days_lie_in_their_part_and_labels_do_not_leave_it(small_market):
+    data, calendar = make_data(small_market), small_market.calendar
+    last_label = {}
+    for part in ("train", "val", "test"):
+        windows = data.windows(part)
+        signals = windows.stamps_of(all_rows(windows))
+        labels = calendar[windows.gather_positions(all_rows(windows))[:, -1]]
+        start, end = (None if day is None else pd.Timestamp(day) for day in SPLIT.days(part))
+        assert start is None or signals.min() == start  # contexts reach back: the first day is not lost
+        assert end is None or labels.max() == calendar[calendar <= end][-1]
+        last_signal = calendar.get_loc(signals.max())
+        assert last_signal == calendar.get_loc(labels.max()) - (HORIZON + 1)  # embargo
+        last_label[part] = labels.max()
+    assert last_label["train"] < pd.Timestamp(SPLIT.val_start) and last_label["val"] < pd.Timestamp(SPLIT.test_start)
+
+
+def test_members_are_asked_on_the_signal_day_only(small_market):
+    windows = make_data(small_market).windows("train")
+    spans = small_market.spans("csi300")
+    rows = all_rows(windows)
+    symbols = [windows.bars.symbols[n] for n in windows.symbols_of(rows)]
+    for symbol, day in zip(symbols, windows.stamps_of(rows), strict=True):
+        own = spans[spans.symbol == symbol]
+        assert ((own.start <= day) & (day <= own.end)).any()
+    # A stock that joined has windows whose lookback reaches back before it did.
+    joined = spans[spans.start > small_market.calendar[LOOKBACK]]
+    assert len(joined)
+    for symbol, start in zip(joined.symbol, joined.start, strict=True):
+        first = windows.stamps_of(rows)[[s == symbol for s in symbols]].min() if symbol in symbols else None
+        assert first is None or first == start
+
+
+def test_batches_are_normalised_by_their_lookback_alone(small_market):
+    data = make_data(small_market)
+    windows = data.windows("val")
+    dataset = data.val_dataloader().dataset
+    numbers = np.arange(0, len(windows), 7)
+    batch = dataset[numbers]
+    raw = windows.gather_bars(windows.signal_rows(numbers)).astype(np.float64)
+    mean, std = raw[:, :LOOKBACK].mean(1, keepdims=True), raw[:, :LOOKBACK].std(1, keepdims=True)
+    expected = np.clip((raw - mean) / (std + 1e-5), -5, 5)
+    np.testing.assert_allclose(batch.bars_BTF.numpy(), expected, atol=2e-3)
+    assert batch.bars_BTF.shape[1:] == (LOOKBACK + HORIZON + 1, 6)
+    days = small_market.calendar[windows.gather_positions(windows.signal_rows(numbers))[0]]
+    assert batch.stamp_BT5[0, :, 3].tolist() == days.day.tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_sees_each_window_once_with_any_number_of_workers(small_market, workers):
+    data = make_data(small_market, num_workers=workers, windows_per_epoch=200)
+    loader = data.train_dataloader()
+    seen = []
+    for epoch in range(loader.sampler.epochs_per_pass):
+        loader.sampler.set_epoch(epoch)
+        seen += [window.numpy().tobytes() for batch in loader for window in batch.bars_BTF]
+    everything = loader.dataset[np.arange(len(data.windows("train")))].bars_BTF
+    assert len(seen) == len(everything)
+    assert sorted(seen) == sorted(window.numpy().tobytes() for window in everything)
+
+
+def test_validation_is_the_same_every_time_and_limited(small_market):
+    loader = make_data(small_market, val_windows=50).val_dataloader()
+    first, second = ([batch.bars_BTF for batch in loader] for _ in range(2))
+    assert sum(map(len, first)) == 50
+    assert all(a.equal(b) for a, b in zip(first, second, strict=True))
+
+
+def test_no_window_is_one_clear_line(small_market):
+    future = DateSplit(None, "2029-12-31", "2030-01-01", "2030-06-30", "2030-07-01", None)
+    with pytest.raises(InputError, match=r"no val window.*2030-01-01.*csi300.*market small has bars from 2023-07-03"):
+        make_data(small_market, future).setup("fit")
+    with pytest.raises(InputError, match="no universe 'csi9'"):
+        make_data(small_market, universe="csi9").setup("fit")
+    with pytest.raises(InputError, match="batch_size=0"):
+        make_data(small_market, batch_size=0)
+
+
+def test_the_split_refuses_what_makes_no_sense():
+    with pytest.raises(InputError, match=r"split.val_start=2024-03-29 must come after split.train_end=2024-03-29"):
+        DateSplit(None, "2024-03-29", "2024-03-29", "2024-06-28", "2024-07-01", None)
+    with pytest.raises(InputError, match=r"split.test_end=2024-06-01 must come after"):
+        DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", "2024-06-01")
+    with pytest.raises(InputError, match=r"split.train_end=yesterday-ish is no date"):
+        DateSplit(None, "yesterday-ish", "2024-04-01", "2024-06-28", "2024-07-01", None)
+    DateSplit("2024-01-02", "2024-01-02", "2024-01-03", "2024-01-03", "2024-01-04", "2024-01-04")

@@ -1,0 +1,91 @@
+"""Every command of the README is understood, and the road it describes can be walked."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+if TYPE_CHECKING:
+    from kronos_lab.data.market import Market
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines()]
+PYTHON = [" ".join(command[1:]) for command in COMMANDS if command[:1] == ["python"]]
+
+
+@pytest.mark.parametrize("command", PYTHON)
+def test_command_is_understood(command: str) -> None:
+    """The script exists and its configuration takes every override as written."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.folder import register_resolvers
+
+    script, *overrides = command.split(" ")
+    assert (ROOT / script).is_file()
+    if overrides == ["--help"]:
+        return
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose(Path(script).stem, [f'{key}="{value}"' for key, value in (o.split("=", 1) for o in overrides)])
+    for override in overrides:
+        key, value = override.split("=", 1)
+        chosen = OmegaConf.select(cfg, key)
+        assert chosen is not None, f"{key} is not a setting of {script}"
+        if not OmegaConf.is_config(chosen):
+            assert str(chosen) == value or float(chosen) == float(value)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = [command[1] for command in COMMANDS if command[:1] == ["make"]]
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", re.findall(r"^([\w./]+/?[\w./]*)  ", README, flags=re.MULTILINE))
+def test_layout_names_what_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.slow
+def test_the_road_from_another_folder(small_market: "Market", tmp_path: Path) -> None:
+    """Finetune, backtest and forecast as typed, on a small store, from a folder with a space in its name."""
+    here = tmp_path / "another folder"
+    here.mkdir()
+    market = ["market=qlib", f"market.store={small_market.store}", f"paths.data={here / 'da ta'}"]
+    outputs = f"paths.outputs={here / 'out puts'}"
+    split = ["split.train_end=2024-04-30", "split.val_start=2024-05-01", "split.val_end=2024-08-30"]
+    split += ["split.test_start=2024-09-02"]
+    small = ["data.lookback=30", "data.windows_per_epoch=200", "data.val_windows=50", "trainer.max_epochs=1"]
+
+    def run(script: str, *arguments: str) -> str:
+        command = [sys.executable, str(ROOT / script), outputs, *arguments]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("train.py", *market, *split, *small, "name=my run")
+    trained = here / "out puts" / "train" / "my run"
+    for file in ("config.yaml", "summary.json", "tokenizer/config.json", "predictor/model.safetensors"):
+        assert (trained / file).is_file()
+
+    printed = run("backtest.py", *market, *split, "universe=csi500", "strategy.topk=5", "strategy.n_drop=1")
+    assert "my run" in printed and "report.html" in printed
+    (backtest,) = (here / "out puts" / "backtest").iterdir()
+    for file in ("signals.parquet", "portfolio.parquet", "metrics.json", "report.html", "summary.json"):
+        assert (backtest / file).is_file()
+
+    bars = here / "my bars.csv"
+    prices = small_market.wide(["open", "high", "low", "close"], ["SH600001"])
+    pd.DataFrame({name: frame["SH600001"] for name, frame in prices.items()}).to_csv(bars, index_label="date")
+    printed = run("forecast.py", f"file={bars.name}", "horizon=5")
+    assert "forecast.png" in printed

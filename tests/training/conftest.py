@@ -1,0 +1,99 @@
+"""A finetune small enough to run in a second, on the small market."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TINY_TOKENIZER = {
+    "d_in": 6, "d_model": 8, "n_heads": 2, "ff_dim": 16, "n_enc_layers": 2, "n_dec_layers": 2, "ffn_dropout_p": 0.1,
+    "attn_dropout_p": 0.1, "resid_dropout_p": 0.1, "s1_bits": 2, "s2_bits": 2, "beta": 0.05, "gamma0": 1.0,
+    "gamma": 1.1, "zeta": 0.05, "group_size": 4,
+}  # fmt: skip
+TINY_PREDICTOR = {
+    "s1_bits": 2, "s2_bits": 2, "n_layers": 1, "d_model": 8, "n_heads": 2, "ff_dim": 16, "ffn_dropout_p": 0.1,
+    "attn_dropout_p": 0.1, "resid_dropout_p": 0.1, "token_dropout_p": 0.1, "learn_te": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What a test may change about a finetune; `fit` runs one stage of it."""
+
+    market: Any
+    folder: Path
+    epochs: int = 2
+    checkpoint_every: int = 1000
+    monitor: str = "val_loss"
+    learning_rate: float = 3e-3
+    trainer: tuple[tuple[str, Any], ...] = ()
+    data: tuple[tuple[str, Any], ...] = ()
+    callbacks: tuple[Any, ...] = ()
+
+    def changed(self, **changes: Any) -> "Finetune":
+        return replace(self, **changes)
+
+    def make_data(self) -> Any:
+        from kronos_lab.data.datamodule import KLineDataModule
+        from kronos_lab.data.split import DateSplit
+
+        settings = {
+            "lookback": 20, "horizon": 4, "batch_size": 16, "windows_per_epoch": 120, "val_windows": 61,
+            "max_gap": 5, "clip": 5.0, "rescale": False, "num_workers": 0, "seed": 3,
+        } | dict(self.data)  # fmt: skip
+        split = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
+        return KLineDataModule(self.market, "csi300", split, **settings)
+
+    def optimisation(self) -> Any:
+        import torch
+
+        from kronos_lab.training.optim import Optimisation
+
+        schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=self.learning_rate, cycle_momentum=False)
+        return Optimisation(partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0)
+
+    def make_module(self, stage: str) -> Any:
+        import torch
+
+        from kronos_lab.models.predictor import Kronos
+        from kronos_lab.models.tokenizer import KronosTokenizer
+        from kronos_lab.training.predictor_module import PredictorModule
+        from kronos_lab.training.tokenizer_module import TokenizerModule
+
+        torch.manual_seed(0)
+        tokenizer = KronosTokenizer(**TINY_TOKENIZER)
+        if stage == "tokenizer":
+            return TokenizerModule(tokenizer, self.optimisation(), lookback=20, horizon=4, seed=3)
+        predictor = Kronos(**TINY_PREDICTOR)
+        return PredictorModule(predictor, tokenizer, self.optimisation(), "sampled", lookback=20, horizon=4, seed=3)
+
+    def fit(self, stage: str) -> tuple[Any, dict[str, float]]:
+        from lightning.pytorch import Trainer
+
+        from kronos_lab.runs.tracking import csv_logger
+        from kronos_lab.training.fit import fit_stage
+
+        settings = {
+            "accelerator": "cpu", "devices": 1, "max_epochs": self.epochs, "num_sanity_val_steps": 0,
+            "use_distributed_sampler": False, "enable_progress_bar": False, "enable_model_summary": False,
+            "log_every_n_steps": 1,
+        } | dict(self.trainer)  # fmt: skip
+        module = self.make_module(stage)
+        outcome = fit_stage(
+            module,
+            self.make_data(),
+            make_trainer=partial(Trainer, **settings),
+            make_callbacks=lambda: {str(i): callback for i, callback in enumerate(self.callbacks)},
+            logger=csv_logger(str(self.folder)),
+            folder=self.folder,
+            monitor=self.monitor,
+            checkpoint_every_n_steps=self.checkpoint_every,
+        )
+        return module, outcome
+
+
+@pytest.fixture
+def finetune(small_market, tmp_path):
+    return Finetune(small_market, tmp_path)
