@@ -164,7 +164,7 @@ def test_a_small_step_off_every_tick_is_taken_out_where_all_others_are_whole_tic
     stocks[7].loc[120:, "factor"] *= 1.0001 if _is_whole_tick(stocks[7], 120) else 1.0
     left, found = check(table(*stocks))
     assert_found(found, "bad_factor", "repaired", [stocks[7]["stamp"][120]])
-    assert check(table(*stocks[5:12]))[1].empty, "21 steps are too few to know how the vendor makes factors"
+    assert check(table(*stocks[5:12]))[1].empty, "one of 21 steps says nothing about how the vendor makes factors"
     assert len(left) == 40 * 200
 
 
@@ -179,6 +179,15 @@ def test_a_factor_wrong_for_a_day_is_put_back() -> None:
     left, found = check(table(broken))
     assert_found(found, "bad_factor", "repaired", [rows["stamp"][50]])
     pd.testing.assert_frame_equal(left, table(rows))
+
+
+def test_a_step_during_a_long_suspension_is_left_alone() -> None:
+    rows = stock(factor=1.3)
+    rows.loc[50:, "factor"] *= 1.5  # the price came back at its old level: a rise of 50 %, which is free then
+    rows = table(rows.drop(index=range(20, 50)), stock("SH600001", seed=1))
+    left, found = check(rows)
+    assert_found(found, "large_move", "kept", [rows["stamp"][20]])
+    pd.testing.assert_frame_equal(left, rows)
 
 
 @pytest.mark.parametrize("shift", [-3, -1, 1, 4])

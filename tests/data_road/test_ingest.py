@@ -61,6 +61,7 @@ def test_limits_of_the_store(folder: Path) -> None:
     split = read_csv(folder, "SZ300001")
     reference = round(split["close"].iloc[29] * split["factor"].iloc[29] / split["factor"].iloc[30], 2)
     np.testing.assert_allclose(raw["limit_up"]["SZ300001"].iloc[30], np.floor(reference * 120 + 0.5) / 100, rtol=1e-6)
+    assert limits["limit_up"]["SZ300001"].iloc[1:].notna().all(), "no listing: the data begin with it"
     fresh = limits["limit_up"]["SH688001"]
     assert fresh.iloc[:45].isna().all() and fresh.iloc[45:].notna().all(), "five sessions without limits"
 
@@ -201,6 +202,9 @@ def test_minute_bars(tmp_path: Path) -> None:
     first = rows[rows["symbol"] == "SH600000"].set_index("stamp")
     assert fields["volume"]["SH600000"].iloc[0] == first["volume"].iloc[0] * 100
     np.testing.assert_allclose(fields["amount"]["SH600000"], first["amount"], rtol=1e-6)
+    change = market.wide(["change"], ["SH600000"])["change"]["SH600000"]
+    close = first["close"].to_numpy()
+    np.testing.assert_allclose(change.iloc[6:12], close[6:12] / close[5] - 1, rtol=1e-5, atol=1e-7)
     limit = fields["limit_up"]["SH600000"]
     assert limit.iloc[:6].isna().all()
     np.testing.assert_allclose(limit.iloc[6:12], np.floor(first["close"].iloc[5] * 110 + 0.5) / 100, rtol=1e-6)

@@ -229,11 +229,20 @@ def test_minute_bars_belong_to_sessions(tmp_path: Path) -> None:
     assert frame["$close"].tolist() == list(range(1, 19))
 
 
-def test_a_broken_calendar_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("calendars/day.txt", "2024-01-01\nnever\n", r"day\.txt: a line is no date"),
+        ("calendars/day.txt", "\n", r"day\.txt: no stamps"),
+        ("instruments/all.txt", "X\t2024-01-01\tnever\n", r"all\.txt: write symbol, first day, last day"),
+        ("instruments/all.txt", "", r"all\.txt: no members"),
+    ],
+)
+def test_a_broken_text_file_is_one_line(tmp_path: Path, file: str, text: str, message: str) -> None:
     store = one_stock(tmp_path / "x", pd.bdate_range("2024-01-01", periods=2), [1, 2])
-    (store / "calendars" / "day.txt").write_text("2024-01-01\nnever\n")
-    with pytest.raises(InputError, match=r"day\.txt: a line is no date"):
-        Market(store)
+    (store / file).write_text(text)
+    with pytest.raises(InputError, match=message):
+        Market(store).spans("all")
 
 
 def test_the_fixture_is_the_same_every_time(small_market: Market, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def is_window(row, *, bars, member_spans, lookback, future, start, end, max_gap,
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_windows_are_exactly_those_of_the_definition(case):
     index = WindowIndex(**case)
     expected = [row for row in range(len(case["bars"].position_M)) if is_window(row, **case)]

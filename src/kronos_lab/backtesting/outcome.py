@@ -149,11 +149,12 @@ def _print_headline(folder: Path, results: Results) -> None:
     console = Console()
     for warning in results.warnings:
         console.print(f"[yellow]{escape(warning)}[/]")
+    lines = headline_table(results.metrics)
     table = Table(box=None, show_header=False)
-    for _ in ("name", "value"):
-        table.add_column(no_wrap=True)
+    for column in ("name", "value"):  # only what they mean may be cut short on a narrow terminal
+        table.add_column(no_wrap=True, min_width=max(len(getattr(line, column)) for line in lines))
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for line in headline_table(results.metrics):
+    for line in lines:
         table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
     console.print(table)
     log.info("report      %s", folder / REPORT_FILE)

@@ -5,13 +5,14 @@ splits, index memberships that change twice a year, price indices, opening gaps,
 that follows it. One thing in it can be predicted, planted and explicit: **heavy trading weighs on the price.** The log
 return of a bar from open to close is moved by
 
-    − 0.00065 · (mean of the 10 volumes before it − mean of the 90 before it) / deviation of those 90
+    − STRENGTH · (mean of the 10 volumes before it − mean of the 90 before it) / deviation of those 90
 
-so that an abnormal volume acts on each of the ten bars after it. The 90 bars are what a model with a lookback of 90
-sees. `demo_effect.oracle_score` is this formula and all that can be known: over ten sessions, open to open, its rank
-IC is between 0.05 and 0.08 in csi300, csi500 and all. Past prices tell nothing: reversal, momentum and a forecast of
-the lookback's mean (to which an untrained model is close) rank the stocks by chance. `effect="off"` is the same noise,
-trading and suspensions without the effect; every score then has a rank IC of 0, up to chance.
+(`demo_effect`), so that an abnormal volume acts on each of the ten bars after it, and the 90 bars are what a model
+with a lookback of 90 sees. `demo_effect.oracle_score` is this formula and all that can be known: over ten sessions,
+open to open, its rank IC is between 0.05 and 0.08 in csi300, csi500 and all. Past prices tell nothing: reversal,
+momentum and a forecast of the lookback's mean (to which an untrained model is close) rank the stocks by chance.
+`effect="off"` is the same noise, trading and suspensions without the effect; every score then has a rank IC of 0, up
+to chance.
 
 Log returns are symmetric, which keeps ranks free of skew. The mean of a simple return then grows with half the
 variance: portfolios of volatile stocks earn more than the average stock, with the effect and without it. What a signal

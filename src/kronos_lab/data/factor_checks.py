@@ -14,7 +14,6 @@ from kronos_lab.data.limits import TICKS_PER_YUAN
 from kronos_lab.data.sessions import Moves, Sessions
 
 FLOAT32_ROUNDING = 2.4e-7  # of a product and quotient of float32 values
-ENOUGH_STEPS = 100  # to know how a vendor makes its factors
 
 
 def settle_session_factors(sessions: Sessions, thresholds: Thresholds, findings: Findings) -> None:
@@ -168,7 +167,7 @@ def _implies_whole_ticks(sessions: Sessions, moves: Moves, thresholds: Threshold
     steps = _step_rows(moves)
     steps = steps[sessions.table["ruled"].to_numpy()[steps]]
     reference = moves.previous[steps] / moves.step[steps]
-    return len(steps) >= ENOUGH_STEPS and bool((~_off_tick(reference)).mean() >= thresholds.whole_tick_share)
+    return len(steps) > 0 and bool((~_off_tick(reference)).mean() >= thresholds.whole_tick_share)
 
 
 def _off_tick(reference: np.ndarray, slack: float = 0.05) -> np.ndarray:

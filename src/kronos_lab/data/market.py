@@ -5,7 +5,6 @@ a training run whose bars are cached never waits for it.
 """
 
 import json
-import logging
 import re
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +20,6 @@ from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
 
 ALL = "all"  # the universe of everything that is no index
-
-log = logging.getLogger(__name__)
 
 # Foreign stores list indices among the stocks: codes of Shanghai's SH000xxx and Shenzhen's SZ399xxx series.
 _INDEX_CODE = re.compile(r"SH000\d{3}|SZ399\d{3}", re.IGNORECASE)
@@ -49,7 +46,7 @@ class Market:
     def __init__(
         self, store: Path | str, name: str | None = None, freq: str = "day", cache: Path | str | None = None
     ) -> None:
-        self.store = Path(store)
+        self.store = Path(store).expanduser()
         self.freq = freq
         self.cache = None if cache is None else Path(cache)
         calendars = self.store / "calendars"
@@ -79,7 +76,7 @@ class Market:
         """Symbols of the benchmark indices, sorted."""
         if "indices" in self.description:
             return list(self.description["indices"])
-        folders = (path.name.upper() for path in (self.store / "features").iterdir())
+        folders = (path.name.upper() for path in (self.store / "features").glob("*"))
         return sorted(folder for folder in folders if _INDEX_CODE.fullmatch(folder))
 
     @cached_property
@@ -105,12 +102,7 @@ class Market:
             if not path.is_file():
                 has = ", ".join(self.universes()) or "none"
                 raise InputError(f"market {self.name} has no universe {universe!r}; it has {has}")
-            spans = pd.read_csv(
-                path, sep="\t", header=None, usecols=[0, 1, 2], names=["symbol", "start", "end"],
-                dtype=str, keep_default_na=False,
-            )  # fmt: skip
-            spans["start"] = pd.to_datetime(spans["start"]).dt.normalize()
-            spans["end"] = pd.to_datetime(spans["end"]).dt.normalize()
+            spans = _spans(path)
             stocks = ~spans["symbol"].isin(self.indices)
             self._spans[universe] = spans[stocks].sort_values(["symbol", "start"], ignore_index=True)
         return self._spans[universe].copy()
@@ -246,7 +238,25 @@ class Market:
 
 
 def _stamps(path: Path) -> pd.DatetimeIndex:
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
     try:
-        return pd.DatetimeIndex(pd.to_datetime([line for line in path.read_text().splitlines() if line.strip()]))
+        stamps = pd.DatetimeIndex(pd.to_datetime(lines))
     except ValueError as error:
         raise InputError(f"{path}: a line is no date; write one stamp a line ({error})") from None
+    if stamps.empty:
+        raise InputError(f"{path}: no stamps; write one a line")
+    return stamps
+
+
+def _spans(path: Path) -> pd.DataFrame:
+    names = ["symbol", "start", "end"]
+    try:  # symbols such as NA are no missing values
+        spans = pd.read_csv(
+            path, sep="\t", header=None, usecols=[0, 1, 2], names=names, dtype=str, keep_default_na=False
+        )
+        days = {name: pd.to_datetime(spans[name]).dt.normalize() for name in names[1:]}
+    except ValueError as error:
+        raise InputError(f"{path}: write symbol, first day, last day a line, tab separated ({error})") from None
+    if spans.empty:
+        raise InputError(f"{path}: no members; write symbol, first day, last day a line, tab separated")
+    return spans.assign(**days)

@@ -43,12 +43,12 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
 def explain(error: BaseException) -> str | None:
     """The one line that says what the user should change, or None where the error is not about their input."""
     from hydra.errors import HydraException, InstantiationException, OverrideParseException
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
     from omegaconf.errors import OmegaConfBaseException
 
     chain = list(_causes(error))
     for cause in chain:
-        if isinstance(cause, InputError | MisconfigurationException):
+        # Lightning's answer to arguments that do not go together; known by name, as importing Lightning takes seconds.
+        if isinstance(cause, InputError) or type(cause).__name__ == "MisconfigurationException":
             return _one_line(str(cause))
     if isinstance(error, InstantiationException):
         wrong_call = len(chain) == 1 or isinstance(chain[1], TypeError | ValueError)

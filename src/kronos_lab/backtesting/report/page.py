@@ -98,12 +98,12 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
             Line(
                 f"Excess over {'equal weight' if name == 'equal_weight' else 'the index'}, with cost",
                 percent(with_cost["annual_return"]),
-                f"a year; information ratio {number(with_cost['information_ratio'], 2)}, before cost "
+                f"a year, information ratio {number(with_cost['information_ratio'], 2)}; before cost "
                 f"{percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
             )
         )
     own, trading = metrics["portfolio"]["with_cost"], metrics["trading"]
-    how = f"arithmetic, with cost; {percent(own['total_return'])} in all"
+    how = f"with cost, arithmetic; {percent(own['total_return'])} in all"
     lines.append(Line("Annual return", percent(own["annual_return"]), how))
     lines.append(Line("Maximum drawdown", percent(own["max_drawdown"]), "of the portfolio, with cost"))
     how = f"of the account a day, bought + sold; costs {percent(trading['annual_cost'])} a year"

@@ -1,0 +1,185 @@
+"""`python train.py` as typed, on the small market."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from kronos_lab.runs.folder import project_root
+
+SMALL = (
+    "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
+    "model.epochs=2", "split.train_end=2024-03-29", "split.val_start=2024-04-01", "split.val_end=2024-06-28",
+    "model.tokenizer.d_model=16", "model.predictor.d_model=16", "trainer.log_every_n_steps=2",
+)  # fmt: skip
+
+
+class Command:
+    """`train.py` with outputs in a folder of its own."""
+
+    def __init__(self, market, folder):
+        self.market, self.outputs = market, folder / "out puts"
+        self.where = (
+            "market=qlib", f"market.store={market.store}", "market.name=small", f"paths.cache='{folder / 'cache'}'",
+            f"paths.outputs='{self.outputs}'",
+        )  # fmt: skip
+        self.environment = {name: value for name, value in os.environ.items() if name != "COMET_API_KEY"}
+        self.environment["OMP_NUM_THREADS"] = "1"
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            [sys.executable, project_root() / "train.py", *arguments],
+            cwd=self.market.store,  # any folder
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __call__(self, *arguments):
+        process = self.start(*arguments)
+        stdout, stderr = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def train(self, *arguments):
+        done = self(*self.where, *SMALL, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture
+def command(small_market, tmp_path):
+    return Command(small_market, tmp_path)
+
+
+def check_run(folder, stages=("tokenizer", "predictor")):
+    """What every finished run leaves behind; returns its summary."""
+    from kronos_lab.models.hub import weights_fingerprint
+    from kronos_lab.models.pair import check_pair
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+
+    summary = json.loads((folder / "summary.json").read_text())
+    tokenizer = KronosTokenizer.from_pretrained(folder / "tokenizer")
+    predictor = Kronos.from_pretrained(folder / "predictor")
+    check_pair(predictor, tokenizer)
+    assert summary["weights"] == {
+        "tokenizer": weights_fingerprint(tokenizer),
+        "predictor": weights_fingerprint(predictor),
+    }
+    for stage in stages:
+        assert summary["headline"][f"{stage}/val_loss"] > 0
+        for which in ("best", "last"):
+            assert (folder / "checkpoints" / f"{stage}-{which}.ckpt").is_file()
+    assert not list(folder.rglob("*.partial"))
+    return summary
+
+
+def test_a_run_with_comet_interrupted_and_resumed(command):
+    """Ctrl-C leaves an unfinished run that resume= finishes; both processes leave a complete Comet archive."""
+    from kronos_lab.runs.summary import find_finished_training_runs
+
+    run = command.outputs / "train" / "mine"
+    process = command.start(*command.where, *SMALL, "name=mine", "model.epochs=500", "checkpoint_every_n_steps=5")
+    deadline = time.time() + 200
+    while not (run / "checkpoints" / "tokenizer-last.ckpt").is_file():
+        assert process.poll() is None and time.time() < deadline, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and stderr.strip().splitlines()[-1] == "interrupted", stderr
+    assert "comet upload" in stdout
+    assert find_finished_training_runs(command.outputs) == []
+
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("epochs: 500", "epochs: 2"))  # enough for a test
+    done = command(f"resume='{run}'")
+    assert done.returncode == 0, done.stderr
+    assert "resumes" in done.stdout
+    check_run(run)
+    assert [found.folder for found in find_finished_training_runs(command.outputs, "small")] == [run]
+    archives = sorted((run / "comet").glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    assert len(archives) == 2
+    with zipfile.ZipFile(archives[1]) as opened:
+        messages = [json.loads(line) for line in opened.read("messages.json").decode().splitlines()]
+    metrics = {m["payload"]["metric"]["metricName"] for m in messages if m["type"] == "metric_msg"}
+    params = [m["payload"].get("param") for m in messages if m["type"] == "parameter_msg"]
+    settings = {param["paramName"] for param in params if param}
+    assert {"tokenizer/val_loss", "predictor/val_loss", "predictor/train_loss", "predictor/val_loss_window"} <= metrics
+    assert {"data|lookback", "model|name", "seed"} <= settings
+
+    again = command(f"resume='{run}'")
+    assert again.returncode == 1 and again.stderr.count("\n") == 1 and "has finished" in again.stderr
+    other = command(f"resume='{run}'", "seed=1")
+    assert other.returncode == 1 and "leave out seed=1" in other.stderr
+
+
+def test_two_processes_train_one_run(command):
+    """One folder, written by rank 0; validation equals that of one process to 1e-6, 61 windows shared by two."""
+    command.train("trainer.devices=2", "logger=csv", "name=two", "trainer.accelerator=cpu", "--config-name=train")
+    (run,) = (command.outputs / "train").iterdir()
+    summary = check_run(run)
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints", "config.yaml", "csv", "predictor", "summary.json", "tokenizer", "train.log",
+    ]  # fmt: skip
+    alone = validate_alone(command.market, run)
+    assert alone == pytest.approx(summary["headline"], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_four_processes_train_one_run(command):
+    command.train("trainer.devices=4", "logger=csv", "name=four", "trainer.accelerator=cpu", "data.batch_size=8")
+    run = command.outputs / "train" / "four"
+    assert validate_alone(command.market, run) == pytest.approx(check_run(run)["headline"], rel=1e-6)
+
+
+def validate_alone(market, run):
+    """Validation of a run's exported weights in this one process."""
+    from hydra.utils import instantiate
+    from lightning.pytorch import Trainer
+
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+    from kronos_lab.runs.folder import load_config
+    from kronos_lab.training.predictor_module import PredictorModule
+    from kronos_lab.training.tokenizer_module import TokenizerModule
+
+    cfg = load_config(run)
+    tokenizer = KronosTokenizer.from_pretrained(run / "tokenizer")
+    predictor = Kronos.from_pretrained(run / "predictor")
+    found = {}
+    for module in (
+        TokenizerModule(tokenizer, None, 20, 4, seed=1),
+        PredictorModule(predictor, tokenizer, None, "sampled", 20, 4, seed=1),
+    ):
+        data = instantiate(cfg.data, _partial_=True)(market=market, universe="csi300", split=instantiate(cfg.split))
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False, enable_checkpointing=False,
+        )  # fmt: skip
+        trainer.validate(module.eval(), data, verbose=False)
+        found |= {f"{module.stage}/{name}": value for name, value in module.last_validation.items()}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("data.lokback=90",), "there is no setting or group 'data.lokback'"),
+        (("monitor=val_los",), "monitor=val_los is no metric of the tokenizer stage"),
+        (("stage=predictor",), "stage=predictor needs a trained tokenizer"),
+        (("model.pretrained=/nowhere/at/all",), "/nowhere/at/all"),
+        (("split.train_end=2024-13-01",), "split.train_end=2024-13-01 is no date"),
+        (("trainer.devices=0",), "devices"),
+        (("resume=/nowhere",), "/nowhere is not the folder of a run"),
+    ],
+)
+def test_bad_input_is_one_line(command, arguments, words):
+    done = command(*command.where, *SMALL, *arguments) if "resume" not in arguments[0] else command(*arguments)
+    assert done.returncode == 1
+    assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr
