@@ -6,6 +6,7 @@ python experiments/real_csi800_import/record.py
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ FIVE_MINUTES = [
     "market.name=sh600977_5min", "market.bars=../shared/data/XSHG_5min_600977.csv", "market.freq=5min",
     "market.volume_unit=hands",
 ]  # fmt: skip
+RENAMED = ["market.renamed={SZ000022: SZ001872, SZ000043: SZ001914, SZ300114: SZ302132}"]
 
 
 def run(options: list[str]) -> dict[str, Any]:
@@ -38,9 +40,9 @@ def run(options: list[str]) -> dict[str, Any]:
     printed = child.stdout.read().strip()
     _, status, usage = os.wait4(child.pid, 0)
     if status:
-        sys.exit(f"{' '.join([*SCRIPT, *options])} failed")
+        sys.exit(f"{shlex.join(options)} failed")
     return {
-        "command": " ".join([*SCRIPT, *options]),
+        "command": shlex.join([*SCRIPT, *options]),
         "seconds": round(time.perf_counter() - started, 1),
         "peak_memory_gib": round(usage.ru_maxrss / 2**20, 2),  # Linux counts in KiB
         "printed": printed,
@@ -48,12 +50,13 @@ def run(options: list[str]) -> dict[str, Any]:
 
 
 def record() -> None:
-    """Import both files from nothing, open the daily one again, and write the results."""
+    """Import both files from nothing, open the daily one again, join its older codes, and write the results."""
     RESULTS.mkdir(exist_ok=True)
-    stores = {name: PROJECT / "data" / name for name in ("csi800", "sh600977_5min")}
+    stores = {name: PROJECT / "data" / name for name in ("csi800", "csi800_renamed", "sh600977_5min")}
     for store in stores.values():
         shutil.rmtree(store, ignore_errors=True)
     steps = {"import": run(DAILY), "open_again": run(DAILY), "import_minutes": run(FIVE_MINUTES)}
+    steps["import_renamed"] = run(["market.name=csi800_renamed", *DAILY[1:], *RENAMED])
     printed = [f"$ {step['command']}\n{step.pop('printed')}\n" for step in steps.values()]
     (RESULTS / "printed.txt").write_text("\n".join(printed).replace(f"{PROJECT}/", ""))
     reports = {name: json.loads((store / f"{NAME}.json").read_text()) for name, store in stores.items()}

@@ -7,7 +7,7 @@ import pytest
 from kronos_lab.errors import InputError
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -17,11 +17,11 @@ def interrupt_after(step, hook="on_train_batch_end"):
     class Interrupt(Callback):
         def on_train_batch_end(self, trainer, *arguments):
             if hook == "on_train_batch_end" and trainer.global_step == step:
-                raise Interrupted
+                raise InterruptionError
 
         def on_validation_end(self, trainer, *arguments):
             if hook == "on_validation_end" and trainer.global_step == step:
-                raise Interrupted
+                raise InterruptionError
 
     return Interrupt()
 
@@ -50,7 +50,7 @@ def test_a_resumed_stage_ends_with_the_same_weights_bit_by_bit(finetune, stage, 
     three_epochs = finetune.changed(epochs=3, checkpoint_every=3)
     whole, expected = three_epochs.changed(folder=finetune.folder / "whole").fit(stage)
     stopped = three_epochs.changed(folder=finetune.folder / "stopped")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         stopped.changed(callbacks=(interrupt_after(step, hook),)).fit(stage)
     resumed, outcome = stopped.fit(stage)
     last = [
@@ -76,7 +76,7 @@ def test_a_finished_stage_is_not_trained_again(finetune):
 @pytest.mark.parametrize("change", [("batch_size", 8), ("windows_per_epoch", 60), ("seed", 4)])
 def test_other_windows_than_before_are_refused(finetune, change):
     stopped = finetune.changed(checkpoint_every=3)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         stopped.changed(callbacks=(interrupt_after(5),)).fit("tokenizer")
     with pytest.raises(InputError, match=change[0]):
         stopped.changed(data=(change,)).fit("tokenizer")

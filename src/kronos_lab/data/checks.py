@@ -62,14 +62,14 @@ class Findings:
 
     def add(self, bars: pd.DataFrame, rows: np.ndarray, check: str, action: Action, detail: str | list[str]) -> None:
         """Record rows of `bars` (bool mask or positions); `detail` is one text for all of them, or one for each."""
-        found = bars.loc[:, ["symbol", "stamp"]].iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
-        if found.empty:
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if not len(positions):
             return
         self._parts.append(
             pd.DataFrame(
                 {
-                    "symbol": found["symbol"].astype(str).to_numpy(),
-                    "date": found["stamp"].to_numpy(),
+                    "symbol": np.asarray(bars["symbol"].iloc[positions], dtype=object),
+                    "date": bars["stamp"].to_numpy()[positions],
                     "check": check,
                     "action": action,
                     "detail": detail,

@@ -111,13 +111,9 @@ def reject_lone_sessions(sessions: Sessions, findings: Findings) -> None:
     wrong = ends_inside[beyond] | is_last | alone
     wrong[1:] &= ~(wrong[:-1] & (np.diff(beyond) == 1))  # the way back from a wrong session is not wrong itself
     rows, reject = beyond[wrong], np.zeros(len(s), dtype=bool)
-    details = [
-        f"prices {s['low'].iat[i]:.6g} to {s['high'].iat[i]:.6g}, reference close {reference[i]:.6g}, "
-        f"limit {s['rate'].iat[i]:.0%}"
-        for i in rows
-    ]
     reject[rows] = True
-    for i, detail in zip(rows, details, strict=True):
+    for i in rows:
+        detail = f"{_against_reference(sessions, moves, i)}, limit {s['rate'].iat[i]:.0%}"
         findings.add(sessions.bars, sessions.bar_rows(np.array([i])), "beyond_limit", "rejected", detail)
     sessions.drop(reject)
 
@@ -147,10 +143,14 @@ def bridge_jumps(sessions: Sessions, findings: Findings) -> None:
         if s["ruled"].iat[i]:
             cause = "first sessions after the listing" if s["listing"].iat[i] else "resumption"
             cause += "" if s["listing"].iat[i] else f" after {int(moves.gap[i]) - 1} sessions"
-        move = s["close"].iat[i] / (moves.previous[i] / moves.step[i]) - 1
-        rows, detail = sessions.first_bar_rows(np.array([i])), f"{cause}; close to close {move:+.1%}"
-        findings.add(sessions.bars, rows, "large_move", "kept", detail)
+        detail = f"{cause}: {_against_reference(sessions, moves, i)}"
+        findings.add(sessions.bars, sessions.first_bar_rows(np.array([i])), "large_move", "kept", detail)
     s["factor"] = factor
+
+
+def _against_reference(sessions: Sessions, moves: Moves, i: int) -> str:
+    low, high = sessions.table["low"].iat[i], sessions.table["high"].iat[i]
+    return f"prices {low:.6g} to {high:.6g}, reference close {moves.previous[i] / moves.step[i]:.6g}"
 
 
 def _judged(sessions: Sessions, moves: Moves) -> np.ndarray:

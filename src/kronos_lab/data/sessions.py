@@ -53,7 +53,7 @@ class Sessions:
         day = bars["stamp"].to_numpy().astype("datetime64[D]")
         is_first = np.r_[True, (code[1:] != code[:-1]) | (day[1:] != day[:-1])][: len(bars)]
         first_row = np.flatnonzero(is_first)
-        self._rows_of = np.diff(np.r_[first_row, len(bars)])
+        self._first_row, self._rows_of = first_row, np.diff(np.r_[first_row, len(bars)])
         self.calendar, position = np.unique(day[first_row], return_inverse=True)
         self.table = self._fold(code[first_row], day[first_row], position, first_row)
 
@@ -92,14 +92,12 @@ class Sessions:
 
     def bar_rows(self, rows: np.ndarray) -> np.ndarray:
         """Positions in `bars` of all bars of some sessions (rows of `table`, bool mask or positions)."""
-        wanted = np.zeros(len(self._rows_of), dtype=bool)
-        wanted[self.table["id"].to_numpy()[rows]] = True
-        return np.flatnonzero(np.repeat(wanted, self._rows_of))
+        ids = self.table["id"].to_numpy()[rows]
+        return np.concatenate([np.arange(self._first_row[i], self._first_row[i] + self._rows_of[i]) for i in ids])
 
     def first_bar_rows(self, rows: np.ndarray) -> np.ndarray:
         """Positions in `bars` of the first bar of some sessions."""
-        starts = np.cumsum(self._rows_of) - self._rows_of
-        return starts[self.table["id"].to_numpy()[rows]]
+        return self._first_row[self.table["id"].to_numpy()[rows]]
 
     def drop(self, rows: np.ndarray) -> None:
         """Take sessions (bool [S]) out of the table."""

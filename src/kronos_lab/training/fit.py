@@ -84,7 +84,9 @@ def fit_stage(
     if trainer.limit_val_batches == 0:
         raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
     last = last_checkpoint(checkpoints, module.stage)
-    log.info("%s: %s", module.stage, f"resumes {last}" if last.is_file() else f"trains on {_devices(trainer)}")
+    log.info("%s: %s", module.stage, _describe(trainer, data))
+    if last.is_file():
+        log.info("%s: resumes %s", module.stage, last)
     with warnings.catch_warnings():
         for message in NOT_SO_HERE:
             warnings.filterwarnings("ignore", message)
@@ -103,7 +105,7 @@ def default_precision(accelerator: str) -> str:
     return "bf16-mixed" if on_cuda else "32-true"
 
 
-def _devices(trainer: Trainer) -> str:
+def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
-    accumulation = f", {trainer.accumulate_grad_batches} batches a step" if trainer.accumulate_grad_batches > 1 else ""
-    return f"{trainer.world_size} × {kind}, {trainer.precision}{accumulation}"
+    windows = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {windows} windows a step"

@@ -75,6 +75,7 @@ class PredictorModule(StageModule):
         }
 
     def _losses(self, batch: WindowBatch, s1_conditioning: S1Conditioning) -> PredictorLosses:
-        with torch.no_grad():
+        # Tokens are the data of this stage: the precision of training must not change them.
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             s1_BT, s2_BT = self.tokenizer.encode(batch.bars_BTF, half=True)
         return self.predictor.losses(s1_BT, s2_BT, batch.stamp_BT5, s1_conditioning)

@@ -1,0 +1,93 @@
+"""Where a finetune starts, and what is refused as a start."""
+
+import pytest
+
+from kronos_lab.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def trained(small_market, tmp_path_factory):
+    """Run folder as a predictor stage leaves it."""
+    from kronos_lab.training.export import export_model
+
+    tokenizer, predictor = networks(seed=1)
+    folder = tmp_path_factory.mktemp("out") / "train" / "mine"
+    export_model(tokenizer, folder / "tokenizer")
+    export_model(predictor, folder / "predictor")
+    return folder
+
+
+def networks(seed, **predictor_changes):
+    import torch
+
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+
+    torch.manual_seed(seed)
+    tokenizer = KronosTokenizer(6, 8, 2, 16, 2, 2, 0.0, 0.0, 0.0, 2, 2, 0.05, 1.0, 1.1, 0.05, 4)
+    changes = {"d_model": 8, "ffn_dropout_p": 0.1} | predictor_changes
+    predictor = Kronos(
+        s1_bits=2, s2_bits=2, n_layers=1, n_heads=2, ff_dim=16, attn_dropout_p=0.1, resid_dropout_p=0.1,
+        token_dropout_p=0.1, learn_te=True, **changes,
+    )  # fmt: skip
+    return tokenizer, predictor
+
+
+def start(pair, pretrained, pretrained_tokenizer, outputs):
+    from kronos_lab.training.starting_weights import load_starting_weights
+
+    load_starting_weights(*pair, None if pretrained is None else str(pretrained), pretrained_tokenizer, outputs)
+
+
+def same(network, other):
+    from kronos_lab.models.hub import weights_fingerprint
+
+    return weights_fingerprint(network) == weights_fingerprint(other)
+
+
+def test_a_run_gives_both_networks(trained):
+    expected, pair = networks(seed=1), networks(seed=2)
+    start(pair, trained, None, trained.parent.parent)
+    assert same(pair[0], expected[0]) and same(pair[1], expected[1])
+
+
+def test_a_tokenizer_alone_leaves_the_predictor_random(trained):
+    expected, pair = networks(seed=1), networks(seed=2)
+    start(pair, None, str(trained), trained)
+    assert same(pair[0], expected[0]) and same(pair[1], networks(seed=2)[1])
+
+
+def test_dropout_is_the_configuration_s(trained):
+    pair = networks(seed=2, ffn_dropout_p=0.5)
+    start(pair, trained, None, trained)
+    assert pair[1].config["ffn_dropout_p"] == 0.5 and same(pair[1], networks(seed=1)[1])
+
+
+def test_weights_of_another_shape_are_refused(trained):
+    with pytest.raises(InputError, match="is another Kronos than model= describes: d_model is 8, not 16"):
+        start(networks(seed=2, d_model=16), trained, None, trained)
+
+
+def test_a_stage_needs_what_it_stands_on():
+    from kronos_lab.training.starting_weights import stages_of
+
+    assert stages_of("both", None, None) == ("tokenizer", "predictor")
+    assert stages_of("predictor", None, "somewhere") == ("predictor",)
+    with pytest.raises(InputError, match="stage=predictor needs a trained tokenizer"):
+        stages_of("predictor", None, None)
+    with pytest.raises(InputError, match="stage=all: choose one of both, tokenizer, predictor"):
+        stages_of("all", None, None)
+
+
+def test_an_export_replaces_an_earlier_one_completely(tmp_path):
+    from kronos_lab.models.tokenizer import KronosTokenizer
+    from kronos_lab.training.export import export_model
+
+    first, second = networks(seed=1)[0], networks(seed=2)[0]
+    export_model(first, tmp_path / "tokenizer")
+    (tmp_path / "tokenizer" / "left-over").touch()
+    export_model(second, tmp_path / "tokenizer")
+    assert same(KronosTokenizer.from_pretrained(tmp_path / "tokenizer"), second)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "README.md", "config.json", "model.safetensors", "tokenizer",
+    ]  # fmt: skip
