@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 results=experiments/real_csi500_backtest/results
 mkdir -p "$results"
 
+export OMP_NUM_THREADS=1  # small models on few cores are faster without more threads
 market=(market=files market.name=csi800 market.bars=../shared/data/cn_csi800_day.parquet
         market.memberships=../shared/data/instruments market.indices=../shared/data/cn_index_day.csv.gz)
 

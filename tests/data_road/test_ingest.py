@@ -13,7 +13,7 @@ from generated_bars import PRICES, minutes, open_files, stock, write_sources
 
 from kronos_lab.data.checks import Thresholds
 from kronos_lab.data.import_report import read_report
-from kronos_lab.data.sources import canonical_symbol
+from kronos_lab.data.readers import canonical_symbol
 from kronos_lab.data.store import StoreWriter
 
 

@@ -101,6 +101,12 @@ def test_interrupt_is_130(script):
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_lightning_s_answer_to_wrong_arguments_is_one_line():
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    assert explain(MisconfigurationException("no such\ndevice")) == "no such device"
+
+
 def test_what_is_no_input_error_is_not_explained():
     assert explain(RuntimeError("a bug")) is None
     assert explain(InputError("two\nlines")) == "two lines"

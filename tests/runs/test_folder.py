@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import (
+    begin_run,
     load_config,
     new_folder,
     project_root,
@@ -61,3 +62,33 @@ def test_config_is_saved_resolved_and_read_back(tmp_path):
     assert load_config(tmp_path) == {"a": 1, "b": 1}
     with pytest.raises(InputError, match="not the folder of a run"):
         load_config(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """A Hydra job with these overrides."""
+    from hydra.core.hydra_config import HydraConfig
+
+    def begin(*overrides):
+        job = OmegaConf.create({"overrides": {"task": list(overrides)}})
+        monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: job))
+        given = dict(override.split("=") for override in overrides)
+        return OmegaConf.create({"resume": None, "seed": 1} | given)
+
+    return begin
+
+
+def test_a_new_run_keeps_its_configuration_and_a_resumed_one_takes_it(tmp_path, job):
+    assert begin_run(job("seed=5"), tmp_path).seed == "5"
+    resumed = begin_run(job(f"resume={tmp_path}", "debug=true"), tmp_path)
+    assert resumed == {"resume": None, "seed": "5"}
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path, job):
+    with pytest.raises(InputError, match="not the folder of a run"):
+        begin_run(job(f"resume={tmp_path}"), tmp_path)
+    with pytest.raises(InputError, match="leave out seed=2"):
+        begin_run(job(f"resume={tmp_path}", "seed=2"), tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(InputError, match="has finished"):
+        begin_run(job(f"resume={tmp_path}"), tmp_path)

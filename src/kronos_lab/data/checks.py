@@ -2,8 +2,8 @@
 
 A table of bars has the columns `BAR_COLUMNS` (raw prices in currency per share, volume in shares, factor) and perhaps
 `amount`, sorted by symbol and stamp. Checks look at whole columns at once; what they reject leaves the table, what
-they repair is changed in it, and either way the row is recorded in `Findings`. Checks that need a bar's neighbours are
-in `series_checks`.
+they repair is changed in it, and either way the row is recorded in `Findings`. Checks that need a bar's neighbours or
+another symbol are in `factor_checks` and `code_checks`.
 """
 
 from collections.abc import Callable
@@ -99,9 +99,12 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
     - `missing_amount`: no amount although there is volume: repaired, volume · mean price.
 
     Args:
-        bars: columns `BAR_COLUMNS` and perhaps `amount`, sorted by symbol and stamp; changed in place where repaired.
+        bars: columns `BAR_COLUMNS` and perhaps `amount`, sorted by symbol and stamp.
         thresholds: see there.
         findings: receives one line per row touched.
+
+    Returns:
+        The rows left, under the index labels they had.
     """
     bars = _reject(bars, bars.duplicated(), findings, "duplicate", "the same row again")
     bars = _reject(
@@ -120,10 +123,10 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
     findings.add(bars, suspended, "no_trade", "suspended", "no volume, flat or empty prices")
     bars = bars[~suspended]
 
-    required = bars[[*PRICES, "volume"]]
+    required = [*PRICES, "volume"]
     bars = _reject(
         bars,
-        required.isna().any(axis=1),
+        bars[required].isna().any(axis=1),
         findings,
         "missing_value",
         lambda row: "empty: " + ", ".join(name for name in required if pd.isna(row[name])),

@@ -31,12 +31,13 @@ def reject_second_codes(sessions: Sessions, thresholds: Thresholds, findings: Fi
     twins["survivor"] = by_seniority[senior]
     twins = twins[twins["survivor"] != twins["code"]]
     reject = np.zeros(len(s), dtype=bool)
-    for (_, survivor), rows in twins.groupby(["code", "survivor"]).groups.items():
-        if len(rows) < thresholds.identical_bars:
+    for _, pair in twins.groupby(["code", "survivor"]):
+        if len(pair) < thresholds.identical_bars:
             continue
+        rows = pair.index.to_numpy()
         reject[rows] = True
-        detail = f"the same bars as {sessions.name(survivor)}, which trades on under that code"
-        findings.add(sessions.bars, sessions.bar_rows(rows.to_numpy()), CHECK, "rejected", detail)
+        detail = f"the same bars as {sessions.name(pair['survivor'].iat[0])}, which trades on under that code"
+        findings.add(sessions.bars, sessions.bar_rows(rows), CHECK, "rejected", detail)
     sessions.drop(reject)
 
 

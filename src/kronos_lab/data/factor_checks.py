@@ -65,7 +65,7 @@ def settle_factor_steps(sessions: Sessions, thresholds: Thresholds, findings: Fi
     contradicted = _contradicted(sessions, moves, whole_ticks)
     given, factor = s["factor"].to_numpy(), s["factor"].to_numpy().copy()
     older_code = np.zeros(len(s), dtype=bool)
-    for i in np.flatnonzero(contradicted)[::-1]:
+    for i in np.flatnonzero(contradicted)[::-1].tolist():
         if older_code[i]:
             continue
         first, step, impossible = sessions.first_of(i), moves.step[i], moves.step[i] > 1 and not moves.fits[i]
@@ -112,7 +112,7 @@ def reject_lone_sessions(sessions: Sessions, findings: Findings) -> None:
     wrong[1:] &= ~(wrong[:-1] & (np.diff(beyond) == 1))  # the way back from a wrong session is not wrong itself
     rows, reject = beyond[wrong], np.zeros(len(s), dtype=bool)
     reject[rows] = True
-    for i in rows:
+    for i in rows.tolist():
         detail = f"{_against_reference(sessions, moves, i)}, limit {s['rate'].iat[i]:.0%}"
         findings.add(sessions.bars, sessions.bar_rows(np.array([i])), "beyond_limit", "rejected", detail)
     sessions.drop(reject)
@@ -130,7 +130,7 @@ def bridge_jumps(sessions: Sessions, findings: Findings) -> None:
     outside = ~np.isnan(moves.previous) & ~moves.fits
     judged = _judged(sessions, moves)
     factor = s["factor"].to_numpy().copy()
-    for i in np.flatnonzero(outside & judged):
+    for i in np.flatnonzero(outside & judged).tolist():
         ratio = s["open"].iat[i] / (moves.previous[i] / moves.step[i])
         factor[sessions.first_of(i) : i] *= ratio
         detail = (
@@ -138,7 +138,7 @@ def bridge_jumps(sessions: Sessions, findings: Findings) -> None:
             f"limit {s['rate'].iat[i]:.0%}: factors before × {ratio:.6g}, overnight return set to 0"
         )
         _repair(sessions, np.array([i]), detail, findings, check="unexplained_jump")
-    for i in np.flatnonzero(outside & ~judged):
+    for i in np.flatnonzero(outside & ~judged).tolist():
         cause = "no limit rule for this symbol"
         if s["ruled"].iat[i]:
             cause = "first sessions after the listing" if s["listing"].iat[i] else "resumption"

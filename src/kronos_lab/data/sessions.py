@@ -39,10 +39,9 @@ class Sessions:
     Attributes:
         bars: the table the sessions were folded from, sorted by symbol and stamp.
         table: one row per session left, index 0..S−1, columns id (number among all sessions), code (of the symbol),
-            stamp (of its first bar), position (in `calendar`), open, high, low, close, volume, factor, ruled (an
-            A-share, which has limits), rate (limit, a fraction; `open_market_move` where there is no rule), listing
-            (one of the first sessions after the listing, without limits).
-        calendar: all days with a traded bar, datetime64[D] [L].
+            stamp (of its first bar), position (among all days with a bar), open, high, low, close, volume, factor,
+            ruled (an A-share, which has limits), rate (limit, a fraction; `open_market_move` where there is no
+            rule), listing (one of the first sessions after the listing, without limits).
     """
 
     def __init__(self, bars: pd.DataFrame, thresholds: Thresholds) -> None:
@@ -54,7 +53,7 @@ class Sessions:
         is_first = np.r_[True, (code[1:] != code[:-1]) | (day[1:] != day[:-1])][: len(bars)]
         first_row = np.flatnonzero(is_first)
         self._first_row, self._rows_of = first_row, np.diff(np.r_[first_row, len(bars)])
-        self.calendar, position = np.unique(day[first_row], return_inverse=True)
+        position = np.unique(day[first_row], return_inverse=True)[1]
         self.table = self._fold(code[first_row], day[first_row], position, first_row)
 
     def _fold(self, code: np.ndarray, day: np.ndarray, position: np.ndarray, first_row: np.ndarray) -> pd.DataFrame:
@@ -88,7 +87,8 @@ class Sessions:
 
     def first_of(self, row: int) -> int:
         """First row of `table` of the symbol that has `row`."""
-        return int(np.searchsorted(self.table["code"].to_numpy(), self.table["code"].iat[row]))
+        code = self.table["code"].to_numpy()
+        return int(np.searchsorted(code, code[row]))
 
     def bar_rows(self, rows: np.ndarray) -> np.ndarray:
         """Positions in `bars` of all bars of some sessions (rows of `table`, bool mask or positions)."""

@@ -10,7 +10,7 @@ import torch
 
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale, warn_of_small_prices
-from kronos_lab.data.sources import read_bars, source_files
+from kronos_lab.data.readers import read_bars, source_files
 from kronos_lab.data.time_features import time_features
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
