@@ -12,8 +12,10 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
+from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
+let_idle_threads_sleep()
 log = logging.getLogger("backtest")
 
 
@@ -40,9 +42,11 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.models.hub import weights_fingerprint
     from kronos_lab.runs.checkpoint import find_checkpoint
+    from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
     started, folder = time.time(), this_run_folder()
+    quiet_libraries()
     prepare_ranks()
     market, universe = instantiate(cfg.market), cfg.universe.name
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name)

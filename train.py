@@ -11,8 +11,10 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
+let_idle_threads_sleep()
 
 
 @one_line_errors

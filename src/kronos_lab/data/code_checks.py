@@ -36,7 +36,7 @@ def reject_second_codes(sessions: Sessions, thresholds: Thresholds, findings: Fi
             continue
         rows = pair.index.to_numpy()
         reject[rows] = True
-        detail = f"the same bars as {sessions.name(pair['survivor'].iat[0])}, which trades on under that code"
+        detail = f"the same bars as {sessions.name(pair['survivor'].to_numpy()[0])}, which trades on under that code"
         findings.add(sessions.bars, sessions.bar_rows(rows), CHECK, "rejected", detail)
     sessions.drop(reject)
 

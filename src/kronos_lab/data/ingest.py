@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ from kronos_lab.data.sources import Prices, Sources, VolumeUnit
 from kronos_lab.data.store import MARKET_JSON, StoreWriter, store_lock
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 FUTURE_SESSIONS = 120
 SHARES_PER_HAND = 100
@@ -108,18 +111,23 @@ def _refuse_foreign(folder: Path) -> None:
 
 def import_files(store: Path, sources: Sources, thresholds: Thresholds) -> None:
     """Read, check and write a store; the previous one stays as it was until the new one is complete."""
-    from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
+    with Progress(transient=True) as progress:  # unlike rich's `track`, gone at once where an error ends the import
+        _import_files(store, sources, thresholds, progress)
+
+
+def _import_files(store: Path, sources: Sources, thresholds: Thresholds, progress: "Progress") -> None:
     started, findings = time.perf_counter(), Findings()
     fingerprint = sources.fingerprint(thresholds)  # before reading: a file that changes meanwhile is read again
-    files = track(source_files(sources.bars), f"reading {sources.bars.name}", transient=True)
+    files = progress.track(source_files(sources.bars), description=f"reading {sources.bars.name}")
     rows = read_bars(files, sources.columns, sources.renamed)
     rows_read, has_amount, has_factor = len(rows), "amount" in rows, "factor" in rows
     shares_per_unit = SHARES_PER_HAND if sources.volume_unit == "hands" else 1
     rows = to_raw(_to_freq(rows, sources), sources.prices == "adjusted", shares_per_unit)
-    with Console().status(f"checking {rows_read:,} rows"):
-        rows, listed = check_bars(rows, thresholds, findings)
+    checking = progress.add_task(f"checking {rows_read:,} rows", total=None)
+    rows, listed = check_bars(rows, thresholds, findings)
+    progress.remove_task(checking)
     if rows.empty:
         raise InputError(f"{sources.bars}: none of {rows_read} rows is a sound bar with volume; check the columns")
 
@@ -133,7 +141,7 @@ def import_files(store: Path, sources: Sources, thresholds: Thresholds) -> None:
     future = future_stamps_from_grid(calendar, FUTURE_SESSIONS * _bars_per_session(calendar))
     with StoreWriter(store, calendar, future, sources.freq) as writer:
         pieces = rows.groupby("symbol", observed=True, sort=False)
-        for symbol, bars in track(pieces, "writing the store", total=len(symbols), transient=True):
+        for symbol, bars in progress.track(pieces, total=len(symbols), description="writing the store"):
             writer.add(str(symbol), store_frame(str(symbol), bars, symbol in listed, with_limits))
         for symbol, index in indices.items():
             writer.add(symbol, index)

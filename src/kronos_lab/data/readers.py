@@ -197,7 +197,7 @@ def _numbers(file: Path, values: pd.Series) -> np.ndarray:
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _rename(symbol: pd.Categorical, renamed: Mapping[str, str]) -> pd.Categorical:
+def _rename(symbol: pd.Categorical, renamed: Mapping[str, str]) -> "pd.Categorical[str]":
     new_code = {canonical_symbol(old): canonical_symbol(new) for old, new in renamed.items()}
     names = [canonical_symbol(str(name)) for name in symbol.categories]
     names = [new_code.get(name, name) for name in names]
