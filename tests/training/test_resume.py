@@ -65,6 +65,20 @@ def test_a_resumed_stage_ends_with_the_same_weights_bit_by_bit(finetune, stage, 
         assert torch.equal(value, weights(resumed)[name]), name
 
 
+def test_accumulated_gradients_are_not_lost(finetune):
+    """Three batches a step: 8 batches are steps of 3, 3 and 2, and checkpoints lie between steps."""
+    import torch
+
+    accumulating = finetune.changed(checkpoint_every=1, trainer=(("accumulate_grad_batches", 3),))
+    whole, expected = accumulating.changed(folder=finetune.folder / "whole").fit("tokenizer")
+    stopped = accumulating.changed(folder=finetune.folder / "stopped")
+    with pytest.raises(InterruptionError):
+        stopped.changed(callbacks=(interrupt_after(5),)).fit("tokenizer")
+    resumed, outcome = stopped.fit("tokenizer")
+    assert outcome == expected
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
 def test_a_finished_stage_is_not_trained_again(finetune):
     _, outcome = finetune.fit("tokenizer")
     shutil.rmtree(finetune.folder / "tokenizer")

@@ -92,8 +92,8 @@ def test_a_run_with_comet_interrupted_and_resumed(command):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and stderr.strip().splitlines()[-1] == "interrupted", stderr
-    assert "comet upload" in stdout
+    assert process.returncode == 130 and stderr == "interrupted\n", stderr
+    assert "stopping after this step" in stdout and "comet upload" in stdout
     assert find_finished_training_runs(command.outputs) == []
 
     config = run / "config.yaml"
@@ -127,6 +127,29 @@ def test_two_processes_train_one_run(command):
     ]  # fmt: skip
     alone = validate_alone(command.market, run)
     assert alone == pytest.approx(summary["headline"], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process_behind(command):
+    import psutil
+
+    run = command.outputs / "train" / "two"
+    process = command.start(
+        *command.where, *SMALL, "model.epochs=500", "trainer.devices=2", "trainer.accelerator=cpu", "logger=csv",
+        "name=two",
+    )  # fmt: skip
+    deadline = time.time() + 200
+    while not (run / "checkpoints" / "tokenizer-last.ckpt").is_file():
+        assert process.poll() is None and time.time() < deadline, process.communicate()
+        time.sleep(0.1)
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) == 1
+    for pid in (ranks[0].pid, process.pid):
+        os.kill(pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in stderr
+    _, alive = psutil.wait_procs(ranks, timeout=10)
+    assert not alive
 
 
 @pytest.mark.slow

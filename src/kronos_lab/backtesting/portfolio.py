@@ -176,16 +176,17 @@ def _steps(
     strategy: "BaseStrategy", executor: "BaseExecutor", sessions: pd.DatetimeIndex
 ) -> Iterator[list[tuple[Any, float, float, float]]]:
     """Run qlib's backtest loop; each session yields its fills: (order, value, cost, price)."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     executor.reset(start_time=sessions[0], end_time=sessions[-1])
     strategy.reset(level_infra=executor.get_level_infra())
     result = None
-    for _ in track(sessions, description="trading", transient=True):
-        decision = strategy.generate_trade_decision(result)
-        result = executor.execute(decision)
-        strategy.post_exe_step(result)
-        yield result
+    with Progress(transient=True) as progress:
+        for _ in progress.track(sessions, description="trading"):
+            decision = strategy.generate_trade_decision(result)
+            result = executor.execute(decision)
+            strategy.post_exe_step(result)
+            yield result
 
 
 def _daily(metrics: pd.DataFrame, positions: dict[pd.Timestamp, Any]) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def _is_made_with(store: Path, made_with: dict[str, Any]) -> bool:
 
 
 def _generate(store: Path, made_with: dict[str, Any], size: DemoSize, with_effect: bool, seed: int) -> None:
-    from rich.progress import track
+    from rich.progress import Progress
 
     calendar, future = demo_calendar(size.sessions)
     stocks = draw_stocks(size, calendar, np.random.default_rng([seed, 0]))
@@ -92,9 +92,10 @@ def _generate(store: Path, made_with: dict[str, Any], size: DemoSize, with_effec
     tier_LN = draw_tiers(simulation, calendar, size.index_members)
     with StoreWriter(store, calendar, future) as writer:
         fields = _store_fields(simulation)
-        for n, symbol in enumerate(track(stocks.symbols, "demo market: writing", transient=True)):
-            bars = {field: values_LN[:, n] for field, values_LN in fields.items()}
-            writer.add(symbol, pd.DataFrame(bars, index=calendar))
+        with Progress(transient=True) as progress:
+            for n, symbol in enumerate(progress.track(stocks.symbols, description="demo market: writing")):
+                bars = {field: values_LN[:, n] for field, values_LN in fields.items()}
+                writer.add(symbol, pd.DataFrame(bars, index=calendar))
         for universe, tiers in TIERS.items():
             writer.add_spans(universe, membership_spans(np.isin(tier_LN, tiers), calendar, stocks.symbols))
         for index, universe in INDICES.items():

@@ -46,14 +46,15 @@ class Simulation:
 
 def simulate(stocks: Stocks, calendar: pd.DatetimeIndex, rng: np.random.Generator, with_effect: bool) -> Simulation:
     """Simulate all sessions of the calendar; shows progress."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     state = _State(stocks, calendar)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in Simulation.__dataclass_fields__}
     noises = zip(range(len(calendar)), session_noise(stocks, rng), strict=False)
-    for t, noise in track(noises, total=len(calendar), description="demo market: simulating", transient=True):
-        for name, values_N in state.trade(t, noise, with_effect).items():
-            rows[name].append(values_N)
+    with Progress(transient=True) as progress:
+        for t, noise in progress.track(noises, total=len(calendar), description="demo market: simulating"):
+            for name, values_N in state.trade(t, noise, with_effect).items():
+                rows[name].append(values_N)
     return Simulation(**{name: np.stack(values) for name, values in rows.items()})
 
 

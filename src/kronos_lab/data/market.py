@@ -214,7 +214,7 @@ class Market:
         return cached
 
     def _read_bars(self, symbols: list[str]) -> Bars:
-        from rich.progress import track
+        from rich.progress import Progress
 
         for field in FIELDS[:5]:
             if not self.has_field(field):
@@ -223,14 +223,15 @@ class Market:
         stored = [field for field in FIELDS if self.has_field(field)]
         values: list[np.ndarray] = []
         positions: list[np.ndarray] = []
-        for symbol in track(symbols, description=f"reading {self.name}", transient=True):
-            columns = {name: self._read(symbol, name, 0, len(self.calendar)) for name in stored}
-            if "amount" not in columns:
-                columns["amount"] = amount_from_volume(*(columns[name] for name in FIELDS[:5]))
-            values_LF = np.stack([columns[name] for name in FIELDS], axis=-1)
-            traded = np.isfinite(values_LF).all(axis=-1) & (values_LF[:, FIELDS.index("volume")] > 0)
-            positions.append(np.flatnonzero(traded).astype(np.int32))
-            values.append(values_LF[traded])
+        with Progress(transient=True) as progress:
+            for symbol in progress.track(symbols, description=f"reading {self.name}"):
+                columns = {name: self._read(symbol, name, 0, len(self.calendar)) for name in stored}
+                if "amount" not in columns:
+                    columns["amount"] = amount_from_volume(*(columns[name] for name in FIELDS[:5]))
+                values_LF = np.stack([columns[name] for name in FIELDS], axis=-1)
+                traded = np.isfinite(values_LF).all(axis=-1) & (values_LF[:, FIELDS.index("volume")] > 0)
+                positions.append(np.flatnonzero(traded).astype(np.int32))
+                values.append(values_LF[traded])
         if not any(map(len, values)):
             raise InputError(f"market {self.name}: none of {len(symbols)} symbols has a bar in {self.store}")
         offsets = np.cumsum([0, *(len(position) for position in positions)], dtype=np.int64)

@@ -90,7 +90,7 @@ def _is_made_from(overlay: Path, made_from: dict[str, str | int]) -> bool:
 
 
 def _make_overlay(overlay: Path, market: Market, made_from: dict[str, str | int]) -> None:
-    from rich.progress import track
+    from rich.progress import Progress
 
     symbols = sorted({symbol for universe in market.universes() for symbol in market.symbols(universe)})
     fields, notes = _derivable(market, symbols)
@@ -101,12 +101,13 @@ def _make_overlay(overlay: Path, market: Market, made_from: dict[str, str | int]
         future = _future(market)
         content = calendar_content(market.calendar.union(future), market.freq)
         (partial / "calendars" / f"{market.freq}_future.txt").write_bytes(content)
-    for symbol in track(symbols, "deriving fields", transient=True, disable=not fields):
-        derived = _derive(market, symbol, fields)
-        position_T = market.calendar.get_indexer(derived.index)
-        for field in fields if len(derived) else ():
-            path = partial / "features" / feature_folder(symbol) / f"{field}.{market.freq}.bin"
-            path.write_bytes(feature_content(position_T, derived[field].to_numpy()))
+    with Progress(transient=True, disable=not fields) as progress:
+        for symbol in progress.track(symbols, description="deriving fields"):
+            derived = _derive(market, symbol, fields)
+            position_T = market.calendar.get_indexer(derived.index)
+            for field in fields if len(derived) else ():
+                path = partial / "features" / feature_folder(symbol) / f"{field}.{market.freq}.bin"
+                path.write_bytes(feature_content(position_T, derived[field].to_numpy()))
     description = {
         "name": market.name,
         "freq": market.freq,

@@ -1,7 +1,11 @@
 """Several processes of one run, as Lightning starts them from a Hydra job: the same command once more per rank."""
 
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from kronos_lab.errors import InputError
@@ -18,11 +22,20 @@ def rank() -> int:
 
 
 def prepare_ranks() -> None:
-    """Let further processes of this job start as they should, and be silent but for warnings."""
+    """Let further processes of this job start as they should, say only warnings, and end with what started them."""
     if rank() == 0:
         _repeat_job_in_child_ranks()
-    else:
-        logging.getLogger().setLevel(logging.WARNING)
+        return
+    logging.getLogger().setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all ranks: rank 0 answers for them
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: a rank left alone would wait for the others, holding its GPU."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _repeat_job_in_child_ranks() -> None:

@@ -42,18 +42,16 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Callback):
-    """Keeps `<folder>/<stage>-last.ckpt`, where an interrupted run goes on: every N steps and after every epoch."""
+    """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch."""
 
-    def __init__(self, folder: Path, stage: str, every_n_steps: int) -> None:
-        self.path = last_checkpoint(folder, stage)
-        self.every_n_steps = every_n_steps
+    def __init__(self, path: Path, every_n_steps: int) -> None:
+        self.path, self.every_n_steps = path, every_n_steps
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where the optimiser has just completed a multiple of N steps."""
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and trainer.global_step % self.every_n_steps == 0:
+        if between_steps(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
             trainer.save_checkpoint(self.path)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,9 +59,10 @@ class LastCheckpoint(Callback):
         trainer.save_checkpoint(self.path)
 
 
-def last_checkpoint(folder: Path, stage: str) -> Path:
-    """Where `LastCheckpoint` writes."""
-    return folder / f"{stage}-last.ckpt"
+def between_steps(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether the optimiser has stepped on this batch: gradients still being accumulated are not in a checkpoint."""
+    batches = batch_idx + 1
+    return batches % trainer.accumulate_grad_batches == 0 or batches == trainer.num_training_batches
 
 
 def best_checkpoint(folder: Path, stage: str) -> dict[str, Any]:

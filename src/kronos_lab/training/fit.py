@@ -18,9 +18,9 @@ from kronos_lab.training.checkpointing import (
     BestCheckpoint,
     LastCheckpoint,
     best_checkpoint,
-    last_checkpoint,
 )
 from kronos_lab.training.export import export_model
+from kronos_lab.training.interruption import StopBetweenSteps
 from kronos_lab.training.stage_module import StageModule
 
 log = logging.getLogger(__name__)
@@ -68,13 +68,15 @@ def fit_stage(
         known = ", ".join(module.validation_metrics)
         raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
     checkpoints = folder / "checkpoints"
+    last = checkpoints / f"{module.stage}-last.ckpt"
     trainer = make_trainer(
         precision=make_trainer.keywords.get("precision") or default_precision(make_trainer.keywords["accelerator"]),
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
             *make_callbacks().values(),
-            LastCheckpoint(checkpoints, module.stage, checkpoint_every_n_steps),
+            StopBetweenSteps(last),
+            LastCheckpoint(last, checkpoint_every_n_steps),
             BestCheckpoint(checkpoints, module.stage, monitor),
         ],
         plugins=[AtomicCheckpointIO()],
@@ -83,7 +85,6 @@ def fit_stage(
     check_ranks(trainer)
     if trainer.limit_val_batches == 0:
         raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
-    last = last_checkpoint(checkpoints, module.stage)
     log.info("%s: %s", module.stage, _describe(trainer, data))
     if last.is_file():
         log.info("%s: resumes %s", module.stage, last)
