@@ -28,7 +28,9 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.checkpoint import find_checkpoint
 
     folder = this_run_folder()
-    series = read_series_file(Path(cfg.file), cfg.symbol, dict(cfg.columns), cfg.until, cfg.lookback, cfg.horizon)
+    series = read_series_file(
+        Path(cfg.file).expanduser(), cfg.symbol, dict(cfg.columns), cfg.until, cfg.lookback, cfg.horizon
+    )
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)
     print(f"checkpoint  {checkpoint.title}")
     tokenizer, predictor = checkpoint.load()

@@ -2,7 +2,7 @@
 
 python train.py
 python train.py trainer.devices=4
-python train.py model=kronos_small universe=csi300 market=qlib market.store=~/.qlib/qlib_data/cn_data
+python train.py model=kronos_small universe=csi300 market=qlib market.store=$HOME/.qlib/qlib_data/cn_data
 python train.py resume=outputs/train/<run>
 """
 

@@ -1,5 +1,6 @@
 """Every command of the README is understood, and the road it describes can be walked."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -28,13 +29,13 @@ def test_command_is_understood(command: str) -> None:
 
     from kronos_lab.runs.folder import register_resolvers
 
-    script, *overrides = command.split(" ")
+    script, *overrides = os.path.expandvars(command.replace("<run>", "run").replace("<folder>", "folder")).split(" ")
     assert (ROOT / script).is_file()
     if overrides == ["--help"]:
         return
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose(Path(script).stem, [f'{key}="{value}"' for key, value in (o.split("=", 1) for o in overrides)])
+        cfg = compose(Path(script).stem, overrides)
     for override in overrides:
         key, value = override.split("=", 1)
         if key == "experiment":  # changes settings and leaves none of its own

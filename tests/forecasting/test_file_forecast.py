@@ -65,7 +65,7 @@ def test_until_keeps_the_truth_apart_and_lookback_shortens(tmp_path: Path) -> No
         ({"symbol": "SZ000001"}, "has no symbol SZ000001"),
         ({"columns": {"close": "last"}}, "no column 'last' for close"),
         ({"lookback": 1}, "lookback must be at least 2"),
-        ({"horizon": 0}, "horizon must be at least 1"),
+        ({"horizon": 0}, "horizon must be a whole number from 1"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, options: dict, message: str) -> None:

@@ -20,11 +20,12 @@ from kronos_lab.backtesting.forecast_module import ForecastModule, ForecastProgr
 from kronos_lab.backtesting.forecast_writer import ForecastWriter
 from kronos_lab.backtesting.provenance import WindowSettings
 from kronos_lab.data.market import Market
+from kronos_lab.data.split import parse_day
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
-from kronos_lab.runs.ranks import check_ranks
+from kronos_lab.runs.ranks import build_trainer, check_ranks
 
 
 def universe_windows(
@@ -57,10 +58,7 @@ def universe_windows(
 
 
 def _signal_range(market: Market, universe: str, start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
-    try:
-        first, last = pd.Timestamp(start), pd.Timestamp(end) if end else None
-    except ValueError:
-        raise InputError(f"backtest.start={start} or backtest.end={end} is no date: write it as 2024-07-01") from None
+    first, last = parse_day("backtest.start", start), None if end is None else parse_day("backtest.end", end)
     newest = market.newest_day(universe)
     last = newest if last is None else min(last, newest)
     if first > last:
@@ -105,7 +103,8 @@ def forecast_universe(
     """
     plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
     settings = {**origin, "sampling": asdict(sampling), "max_context": forecaster.max_context, "clip": forecaster.clip}
-    trainer = make_trainer(
+    trainer = build_trainer(
+        make_trainer,
         callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
         logger=False,
         use_distributed_sampler=False,  # see `ForecastDataModule`

@@ -17,7 +17,7 @@ def load_bars(
     cache: Path, fingerprint: str, symbols: list[str], calendar: pd.DatetimeIndex, session_L: np.ndarray
 ) -> Bars | None:
     """Bars cached for this content and these symbols, mapped read-only; None if there are none."""
-    folder = _folder(cache, fingerprint, symbols)
+    folder = _folder(cache, fingerprint, symbols, calendar)
     if not folder.is_dir():
         return None
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
@@ -26,7 +26,7 @@ def load_bars(
 
 def save_bars(cache: Path, fingerprint: str, bars: Bars) -> None:
     """Write bars so that `load_bars` finds all of them or none."""
-    folder = _folder(cache, fingerprint, bars.symbols)
+    folder = _folder(cache, fingerprint, bars.symbols, bars.calendar)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -35,6 +35,9 @@ def save_bars(cache: Path, fingerprint: str, bars: Bars) -> None:
     partial.replace(folder)
 
 
-def _folder(cache: Path, fingerprint: str, symbols: list[str]) -> Path:
-    key = hashlib.blake2b(json.dumps([fingerprint, symbols]).encode(), digest_size=12).hexdigest()
+def _folder(cache: Path, fingerprint: str, symbols: list[str], calendar: pd.DatetimeIndex) -> Path:
+    # The calendar tells the frequencies of one store apart.
+    key = hashlib.blake2b(
+        json.dumps([fingerprint, len(calendar), str(calendar[-1]), symbols]).encode(), digest_size=12
+    ).hexdigest()
     return cache / f"bars-{key}"

@@ -142,6 +142,7 @@ class KLineDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Find the windows now, so that a part without any ends the run before it began."""
+        self._resume_at = (0, 0)  # of this fit: a checkpoint, if there is one, is restored afterwards
         for part in ("train", "val") if stage == "fit" else ("val",) if stage == "validate" else ("test",):
             self.windows(part)
 

@@ -39,10 +39,7 @@ class DateSplit:
             text = getattr(self, field.name)
             if text is None:
                 continue
-            try:
-                day = pd.Timestamp(text)
-            except ValueError:
-                raise InputError(f"split.{field.name}={text} is no date: write it as 2024-06-30") from None
+            day = parse_day(f"split.{field.name}", text)
             # A range may be a single day; two ranges may not share one.
             opens_range = field.name.endswith("_start")
             if previous and (day < previous[1] or (opens_range and day == previous[1])):
@@ -52,3 +49,21 @@ class DateSplit:
     def days(self, part: Part) -> tuple[str | None, str | None]:
         """First and last signal day of a part; None where the market's own range is the limit."""
         return getattr(self, f"{part}_start"), getattr(self, f"{part}_end")
+
+
+def parse_day(key: str, value: object) -> pd.Timestamp:
+    """A date of the configuration, as 2024-06-30 or 20240630.
+
+    A bare number must not reach pandas, which takes it for nanoseconds since 1970.
+
+    Args:
+        key: for the message.
+        value: what was given for it.
+
+    Raises:
+        InputError: it is no date.
+    """
+    day = pd.to_datetime(str(value), errors="coerce")
+    if value is None or pd.isna(day):
+        raise InputError(f"{key}={value} is no date: write it as 2024-06-30")
+    return day

@@ -11,6 +11,7 @@ import torch
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale, warn_of_small_prices
 from kronos_lab.data.readers import read_bars, source_files
+from kronos_lab.data.split import parse_day
 from kronos_lab.data.time_features import time_features
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
@@ -58,8 +59,8 @@ def read_series_file(
     Raises:
         InputError: naming the file, and the column, symbol or stamp at fault.
     """
-    if horizon < 1:
-        raise InputError(f"horizon must be at least 1, not {horizon}")
+    if not isinstance(horizon, int) or horizon < 1:
+        raise InputError(f"horizon must be a whole number from 1, not {horizon}")
     if lookback is not None and lookback < 2:
         raise InputError(f"lookback must be at least 2, not {lookback}")
     if not file.is_file():
@@ -141,9 +142,6 @@ def _choose_symbol(file: Path, present: list[str], symbol: str | None) -> str:
 
 
 def _last_stamp(until: str) -> pd.Timestamp:
-    try:
-        stamp = pd.Timestamp(until)
-    except ValueError as error:
-        raise InputError(f"until={until} is no date or time") from error
+    stamp = parse_day("until", until)
     whole_day = stamp == stamp.normalize() and ":" not in str(until)
     return stamp + pd.Timedelta(days=1) - pd.Timedelta(1, "ns") if whole_day else stamp

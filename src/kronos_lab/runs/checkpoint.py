@@ -63,7 +63,8 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
         InputError: nothing is found; the line says what to do.
     """
     if checkpoint is None:
-        runs = find_finished_training_runs(outputs, market)
+        found = find_finished_training_runs(outputs, market)
+        runs = [run for run in found if (run.folder / PREDICTOR_FOLDER).is_dir()]
         if not runs:
             on_market = f" on market {market}" if market else ""
             raise InputError(

@@ -50,11 +50,16 @@ def explain(error: BaseException) -> str | None:
         # Lightning's answer to arguments that do not go together; known by name, as importing Lightning takes seconds.
         if isinstance(cause, InputError) or type(cause).__name__ == "MisconfigurationException":
             return _one_line(str(cause))
+        if isinstance(cause, OSError) and cause.filename is not None:
+            return f"{cause.filename}: {cause.strerror}"
     if isinstance(error, InstantiationException):
         wrong_call = len(chain) == 1 or isinstance(chain[1], TypeError | ValueError)
         return _one_line(str(error)) if wrong_call else None
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: {_one_line(str(error))}"
+        key, _, value = str(error.override).partition("=")
+        return (
+            f"cannot read {error.override!r}: a value with unusual characters needs quotes twice, \"{key}='{value}'\""
+        )
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_composition(error, chain)
     return None

@@ -50,7 +50,12 @@ def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) ->
     their configuration each on its own and must be told through the environment variable KRONOS_LAB_RUN_DIR.
     """
     if resume:
-        return str(Path(resume).expanduser().absolute())
+        folder = Path(resume).expanduser().absolute()
+        if not (folder / CONFIG_FILE).is_file() and (Path(outputs) / kind / resume / CONFIG_FILE).is_file():
+            folder = Path(outputs) / kind / resume
+        if not (folder / CONFIG_FILE).is_file():  # refused here, before Hydra makes the folder
+            raise InputError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}")
+        return str(folder)
     told = os.environ.get(RUN_DIR_VARIABLE)
     if told:
         return str(Path(told).expanduser().absolute())

@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
 
@@ -65,3 +66,11 @@ def check_ranks(trainer: "Trainer") -> None:
 
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise InputError("a sweep (-m) trains on one device per job: leave out trainer.devices and trainer.num_nodes")
+
+
+def build_trainer(make_trainer: Callable[..., "Trainer"], **arguments: Any) -> "Trainer":
+    """Lightning's Trainer; what it refuses of `trainer.*` becomes an `InputError`."""
+    try:
+        return make_trainer(**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"trainer.*: {error}") from error

@@ -90,7 +90,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 def read_run(folder: Path) -> FinishedRun | None:
     """A finished training run, or None where the folder is none."""
     summary = read_summary(folder)
-    if not summary or summary["kind"] != "train":
+    if not summary or summary.get("kind") != "train":
         return None
     finished = datetime.fromisoformat(summary["finished"])
     return FinishedRun(folder, summary["name"], finished, summary["market"]["name"], summary["weights"])

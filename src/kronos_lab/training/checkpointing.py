@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from kronos_lab.errors import InputError
 
@@ -41,8 +41,12 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
 
-class LastCheckpoint(Callback):
-    """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch."""
+class LastCheckpoint(Checkpoint):
+    """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch.
+
+    Placed after `BestCheckpoint` in the list of callbacks, and a `Checkpoint` like it, it runs after it: what it saves
+    knows the best of the epoch that has just ended.
+    """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
         self.path, self.every_n_steps = path, every_n_steps
@@ -69,5 +73,8 @@ def best_checkpoint(folder: Path, stage: str) -> dict[str, Any]:
     """The best checkpoint of a stage, on the CPU; InputError where nothing was ever validated."""
     path = folder / f"{stage}-best.ckpt"
     if not path.is_file():
-        raise InputError(f"{path} does not exist: the {stage} was never validated; leave trainer.limit_val_batches > 0")
+        raise InputError(
+            f"{path} does not exist: the {stage} was never validated; let it train for a whole epoch, or set "
+            "trainer.val_check_interval"
+        )
     return torch.load(path, map_location="cpu", weights_only=True)

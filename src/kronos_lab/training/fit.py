@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.errors import InputError
-from kronos_lab.runs.ranks import check_ranks
+from kronos_lab.runs.ranks import build_trainer, check_ranks
 from kronos_lab.training.checkpointing import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -69,15 +69,16 @@ def fit_stage(
         raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
     checkpoints = folder / "checkpoints"
     last = checkpoints / f"{module.stage}-last.ckpt"
-    trainer = make_trainer(
+    trainer = build_trainer(
+        make_trainer,
         precision=make_trainer.keywords.get("precision") or default_precision(make_trainer.keywords["accelerator"]),
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
             *make_callbacks().values(),
             StopBetweenSteps(last),
-            LastCheckpoint(last, checkpoint_every_n_steps),
             BestCheckpoint(checkpoints, module.stage, monitor),
+            LastCheckpoint(last, checkpoint_every_n_steps),
         ],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
