@@ -37,7 +37,14 @@ def test_a_name_that_leaves_the_outputs_folder_is_refused(tmp_path, name):
 
 
 def test_resume_and_the_environment_name_an_existing_folder(tmp_path, monkeypatch):
-    assert run_folder(str(tmp_path), "train", "demo", str(tmp_path / "old")) == str(tmp_path / "old")
+    old = tmp_path / "train" / "old"
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        run_folder(str(tmp_path), "train", "demo", str(old))
+    assert not old.exists()
+    old.mkdir(parents=True)
+    (old / "config.yaml").touch()
+    for resume in (str(old), "old"):  # by path, or by name
+        assert run_folder(str(tmp_path), "train", "demo", resume) == str(old)
     monkeypatch.setenv("KRONOS_LAB_RUN_DIR", str(tmp_path / "told"))
     assert run_folder(str(tmp_path), "train", "demo") == str(tmp_path / "told")
 
