@@ -1,5 +1,6 @@
 """A market says what its store holds, and qlib reads the same from it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -117,6 +118,10 @@ def test_unknown_names_are_answered_with_the_known_ones(small_market: Market, tm
         small_market.wide(["vwap"], SYMBOLS[:1])
     with pytest.raises(InputError, match="no store in qlib's format"):
         Market(tmp_path)
+    with pytest.raises(InputError, match=r"/nowhere does not exist: give market\.store="):
+        Market(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"day\.txt is no folder: give market\.store="):
+        Market(small_market.store / "calendars" / "day.txt")
     with pytest.raises(InputError, match=r"no calendars/5min\.txt; it has day bars"):
         Market(small_market.store, freq="5min")
 
@@ -162,6 +167,20 @@ def test_bars_of_another_content_are_not_taken_from_the_cache(tmp_path: Path) ->
     for close in ([2.0, 3.0], [2.0, 4.0]):
         market = Market(one_stock(tmp_path / "x", calendar, close), cache=tmp_path / "cache")
         assert market.bars().values_MF[:, 3].tolist() == close
+
+
+def test_the_frequencies_of_one_store_share_no_cached_bars(tmp_path: Path) -> None:
+    """Two days of a market that never rests: as many 5-minute stamps as days, and the same last one."""
+    days = pd.DatetimeIndex(["2024-01-01", "2024-01-02"])
+    minutes = pd.DatetimeIndex(["2024-01-01 23:55", "2024-01-02 00:00"])
+    store = one_stock(tmp_path / "both", days, [2.0, 3.0])
+    shutil.copytree(one_stock(tmp_path / "minutes", minutes, [7.0, 8.0], freq="5min"), store, dirs_exist_ok=True)
+    (store / "market.json").unlink()  # nobody's import: a folder that came like this
+    closes = {
+        freq: Market(store, freq=freq, cache=tmp_path / "cache").bars().values_MF[:, 3].tolist()
+        for freq in ("day", "5min", "day")
+    }
+    assert closes == {"day": [2.0, 3.0], "5min": [7.0, 8.0]}
 
 
 def test_qlib_reads_the_store(small_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +255,7 @@ def test_minute_bars_belong_to_sessions(tmp_path: Path) -> None:
         ("calendars/day.txt", "\n", r"day\.txt: no stamps"),
         ("instruments/all.txt", "X\t2024-01-01\tnever\n", r"all\.txt: write symbol, first day, last day"),
         ("instruments/all.txt", "", r"all\.txt: no members"),
+        ("market.json", '{"name": "x",', r"market\.json cannot be read .* import the market again"),
     ],
 )
 def test_a_broken_text_file_is_one_line(tmp_path: Path, file: str, text: str, message: str) -> None:

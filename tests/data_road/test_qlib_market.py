@@ -117,7 +117,7 @@ def test_a_complete_folder_is_taken_as_it_is(tmp_path: Path, small_market: Marke
 
 
 def test_what_is_no_market_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no store in qlib's format"):
+    with pytest.raises(InputError, match=r"nowhere does not exist: give market\.store="):
         open_qlib_market(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no field volume"):
         open_qlib_market(foreign_folder(tmp_path / "data", ["volume"]))

@@ -14,19 +14,19 @@ _ARRAYS = ("values_MF", "position_M", "offsets")
 
 
 def load_bars(
-    cache: Path, fingerprint: str, symbols: list[str], calendar: pd.DatetimeIndex, session_L: np.ndarray
+    cache: Path, fingerprint: str, freq: str, symbols: list[str], calendar: pd.DatetimeIndex, session_L: np.ndarray
 ) -> Bars | None:
-    """Bars cached for this content and these symbols, mapped read-only; None if there are none."""
-    folder = _folder(cache, fingerprint, symbols, calendar)
+    """Bars cached for this content, frequency and these symbols, mapped read-only; None if there are none."""
+    folder = _folder(cache, fingerprint, freq, symbols)
     if not folder.is_dir():
         return None
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     return Bars(symbols=symbols, calendar=calendar, session_L=session_L, **arrays)
 
 
-def save_bars(cache: Path, fingerprint: str, bars: Bars) -> None:
+def save_bars(cache: Path, fingerprint: str, freq: str, bars: Bars) -> None:
     """Write bars so that `load_bars` finds all of them or none."""
-    folder = _folder(cache, fingerprint, bars.symbols, bars.calendar)
+    folder = _folder(cache, fingerprint, freq, bars.symbols)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -35,9 +35,7 @@ def save_bars(cache: Path, fingerprint: str, bars: Bars) -> None:
     partial.replace(folder)
 
 
-def _folder(cache: Path, fingerprint: str, symbols: list[str], calendar: pd.DatetimeIndex) -> Path:
-    # The calendar tells the frequencies of one store apart.
-    key = hashlib.blake2b(
-        json.dumps([fingerprint, len(calendar), str(calendar[-1]), symbols]).encode(), digest_size=12
-    ).hexdigest()
+def _folder(cache: Path, fingerprint: str, freq: str, symbols: list[str]) -> Path:
+    # A store may hold several frequencies; its fingerprint is that of all of them.
+    key = hashlib.blake2b(json.dumps([fingerprint, freq, symbols]).encode(), digest_size=12).hexdigest()
     return cache / f"bars-{key}"

@@ -49,13 +49,16 @@ class Market:
         self.store = Path(store).expanduser()
         self.freq = freq
         self.cache = None if cache is None else Path(cache)
+        if not self.store.is_dir():
+            what = "is no folder" if self.store.exists() else "does not exist"
+            raise InputError(f"{self.store} {what}: give market.store= a folder in qlib's format")
         calendars = self.store / "calendars"
         if not (calendars / f"{freq}.txt").is_file():
             found = sorted(path.stem for path in calendars.glob("*.txt") if not path.stem.endswith("_future"))
             has = f"it has {', '.join(found)} bars" if found else "it is no store in qlib's format"
             raise InputError(f"{self.store}: no calendars/{freq}.txt; {has}")
         described = self.store / MARKET_JSON
-        self.description: dict[str, Any] = json.loads(described.read_text()) if described.is_file() else {}
+        self.description = _description(described) if described.is_file() else {}
         self.name = name or self.description.get("name", self.store.name)
         self.calendar = _stamps(calendars / f"{freq}.txt")
         future = calendars / f"{freq}_future.txt"
@@ -206,10 +209,10 @@ class Market:
         if self.cache is None:
             return self._read_bars(symbols)
         with store_lock(self.cache / f"bars-{self.freq}"):  # one process of a job reads, the others find it done
-            cached = load_bars(self.cache, self.fingerprint, symbols, self.calendar, self.session_L)
+            cached = load_bars(self.cache, self.fingerprint, self.freq, symbols, self.calendar, self.session_L)
             if cached is None:
-                save_bars(self.cache, self.fingerprint, self._read_bars(symbols))
-                cached = load_bars(self.cache, self.fingerprint, symbols, self.calendar, self.session_L)
+                save_bars(self.cache, self.fingerprint, self.freq, self._read_bars(symbols))
+                cached = load_bars(self.cache, self.fingerprint, self.freq, symbols, self.calendar, self.session_L)
         assert cached is not None
         return cached
 
@@ -236,6 +239,13 @@ class Market:
             raise InputError(f"market {self.name}: none of {len(symbols)} symbols has a bar in {self.store}")
         offsets = np.cumsum([0, *(len(position) for position in positions)], dtype=np.int64)
         return Bars(symbols, np.concatenate(values), np.concatenate(positions), offsets, self.calendar, self.session_L)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read ({error}): import the market again") from None
 
 
 def _stamps(path: Path) -> pd.DatetimeIndex:
