@@ -37,6 +37,8 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.portfolio import check_tradable, simulate
     from kronos_lab.backtesting.provenance import knowledge_warnings, training_config, window_settings
     from kronos_lab.backtesting.results import benchmarks, evaluate
+    from kronos_lab.backtesting.setting_checks import check_backtest_settings
+    from kronos_lab.backtesting.signals import check_signal
     from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
@@ -54,16 +56,18 @@ def main(cfg: DictConfig) -> None:
     trained = training_config(checkpoint)
     window = window_settings(cfg.data, trained, cfg.data_without_run)
     cfg.data = asdict(window)
+    check_backtest_settings(cfg)
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
     signal, strategy, exchange = (instantiate(part) for part in (cfg.signal, cfg.strategy, cfg.exchange))
 
     # What can be refused is refused before the forecasts are made.
+    check_signal(signal, cfg.forecast.paths, window.horizon)
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
     warnings = knowledge_warnings(checkpoint, trained, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
-    check_tradable(market, coverage["scored"], strategy, exchange)
+    check_tradable(market, coverage["scored"], strategy, exchange, cfg.backtest.account)
     against = benchmarks(market, universe, cfg.universe.benchmark)
 
     tokenizer, predictor = checkpoint.load()

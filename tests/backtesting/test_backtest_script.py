@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
 SMALL = ["strategy.topk=5", "strategy.n_drop=1", "strategy.hold_thresh=2", "data.lookback=30", "data.horizon=4"]
 COMMANDS: dict[str, list[str]] = {
-    "csi300": [*SMALL, "universe=csi300", "name=csi300"],
+    "csi300": [*SMALL, "name=csi300", "backtest.end=null"],
     "all": [
         *SMALL,
         "universe=all",
@@ -25,20 +25,54 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "before": [
         *SMALL,
-        "universe=csi300",
         "name=before",
         "logger=csv",
         "backtest.start=2024-06-20",
         "backtest.end=2024-06-25",
     ],
-    "topk": ["universe=csi300", "data.lookback=30"],
-    "wrong key": ["strategy.tpk=5"],
-    "unknown option": [*SMALL, "+exchange.delay_execution=true"],
-    "too late": [*SMALL, "backtest.start=2030-01-01"],
-    "no index": [*SMALL, "universe.benchmark=SH999999"],
-    "long lookback": [*SMALL, "data.lookback=399"],
-    "batch": [*SMALL, "forecast.paths=5", "backtest_batch_size=4"],
-    "no run": [*SMALL, "checkpoint=null"],
+    "numbers for dates": [
+        *SMALL,
+        "name='numbers for dates'",
+        "logger=csv",
+        "backtest.start=20241202",
+        "backtest.end=20241205",
+    ],
+}
+# What is refused, and words of the line that says so.
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "topk": (["data.lookback=30"], "strategy.topk=50 is more than the names scored on any day (13)"),
+    "no name": ([*SMALL, "strategy.topk=0"], "strategy.topk=0 is not a whole number from 1 on"),
+    "less than no name": ([*SMALL, "strategy.topk=-5"], "strategy.topk=-5 is not a whole number from 1 on"),
+    "no drop": ([*SMALL, "strategy.n_drop=0"], "strategy.n_drop=0 is not a whole number from 1 on"),
+    "many drops": ([*SMALL, "strategy.n_drop=6"], "strategy.n_drop=6 is more than strategy.topk=5"),
+    "wrong key": (["strategy.tpk=5"], "strategy.tpk"),
+    "unknown option": ([*SMALL, "+exchange.delay_execution=true"], "delay_execution"),
+    "paid to buy": ([*SMALL, "exchange.open_cost=-1"], "exchange.open_cost=-1 is not a fraction"),
+    "limits": ([*SMALL, "exchange.limit_threshold=['$open >','$open < 0']"], "qlib cannot read '$open >'"),
+    "no cash": ([*SMALL, "backtest.account=0"], "backtest.account=0 is no cash to trade with"),
+    "no start": ([*SMALL, "backtest.start=foo"], "backtest.start=foo is no date: write it as 2024-06-30"),
+    "no end": ([*SMALL, "backtest.end=20241399"], "backtest.end=20241399 is no date: write it as 2024-06-30"),
+    "backwards": ([*SMALL, "backtest.start=2024-12-10", "backtest.end=2024-12-02"], "backtest.end=2024-12-02"),
+    "too late": (
+        [*SMALL, "backtest.start=2030-01-01"],
+        "the newest day of market small with bars and members of csi300 is 2025-01-10",
+    ),
+    "no universe": ([*SMALL, "universe=foo"], "universe/foo"),
+    "no members": ([*SMALL, "universe.name=foo"], "market small has no universe 'foo'; it has all, csi1000, csi300"),
+    "no index": ([*SMALL, "universe.benchmark=SH999999"], "no index 'SH999999'"),
+    "no store": ([*SMALL, "market.store=/no/where"], "/no/where does not exist: give market.store="),
+    "unreadable store": ([*SMALL, f"market.store=/{'x' * 300}"], "File name too long"),
+    "long lookback": ([*SMALL, "data.lookback=399"], "universe.allow_partial=true"),
+    "no horizon": ([*SMALL, "data.horizon=0"], "data.horizon=0 is not a whole number from 1 on"),
+    "signal": ([*SMALL, "signal.horizon=9"], "signal.horizon=9 is not within the 4 forecast bars"),
+    "no paths": ([*SMALL, "forecast.paths=0"], "forecast.paths=0 is not a whole number from 1 on"),
+    "cold": ([*SMALL, "forecast.temperature=0"], "temperature"),
+    "no batch": ([*SMALL, "backtest_batch_size=0"], "backtest_batch_size=0 is not a whole number from 1 on"),
+    "batch": ([*SMALL, "forecast.paths=5", "backtest_batch_size=4"], "forecast.paths=5"),
+    "few batches": ([*SMALL, "trainer.limit_predict_batches=1"], "trainer.limit_predict_batches=1"),
+    "half the batches": ([*SMALL, "trainer.limit_predict_batches=0.5"], "trainer.limit_predict_batches=0.5"),
+    "quick": ([*SMALL, "+trainer.fast_dev_run=true"], "fast_dev_run"),
+    "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }
 # One process runs all commands: importing torch, qlib and Lightning takes longer than most of them.
 DRIVER = """
@@ -67,10 +101,12 @@ def runs(small_market, tmp_path_factory) -> dict[str, Any]:
         f"paths.outputs='{folder}'",
         f"paths.cache='{folder / 'cache'}'",
         f"checkpoint='{PREDICTOR}'",
+        "universe=csi300",
         "backtest.start=2024-12-02",
         "forecast.paths=2",
     ]
-    commands = {name: [*common, *arguments] for name, arguments in COMMANDS.items()}
+    refused = {name: [f"name='{name}'", *arguments] for name, (arguments, _) in REFUSED.items()}
+    commands = {name: [*common, *arguments] for name, arguments in (COMMANDS | refused).items()}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(commands)],
         cwd=ROOT,
@@ -141,21 +177,16 @@ def test_a_test_inside_pretraining_says_so_at_the_top(runs):
     assert pd.read_parquet(finished(runs, "before") / "signals.parquet")["date"].max() == pd.Timestamp("2024-06-25")
 
 
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("topk", "strategy.topk=50 is more than the names scored on any day (13)"),
-        ("wrong key", "strategy.tpk"),
-        ("unknown option", "delay_execution"),
-        ("too late", "the newest day of market small with bars and members of csi300 is 2025-01-10"),
-        ("no index", "no index 'SH999999'"),
-        ("long lookback", "universe.allow_partial=true"),
-        ("batch", "forecast.paths=5"),
-        ("no run", "no finished training run on market small"),
-    ],
-)
-def test_what_cannot_be_done_is_one_line(runs, name, line):
+def test_dates_may_be_numbers_without_dashes(runs):
+    signals = pd.read_parquet(finished(runs, "numbers for dates") / "signals.parquet")
+    assert signals["date"].min() == pd.Timestamp("2024-12-02")
+    assert signals["date"].max() == pd.Timestamp("2024-12-05")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_is_one_line_before_any_forecast(runs, name):
     assert runs[name]["code"] == 1
-    (error,) = [text for text in runs[name]["err"].splitlines() if text.startswith("error:")]
-    assert line in error
-    assert "Traceback" not in runs[name]["err"]
+    assert runs[name]["err"].count("\n") == 1, runs[name]["err"]
+    assert runs[name]["err"].startswith("error: ")
+    assert REFUSED[name][1] in runs[name]["err"]
+    assert not (runs["folder"] / "backtest" / name / "forecasts").exists()

@@ -31,10 +31,16 @@ def test_no_limits_never_become_the_limit_of_the_region():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("open_cost", 0.1e2), ("close_cost", -0.1), ("min_cost", -5), ("trade_unit", 0), ("limit_threshold", ["$a"])],
-)
+    [
+        ("deal_price", None),
+        ("open_cost", 0.1e2), ("open_cost", "cheap"), ("close_cost", -0.1), ("close_cost", float("nan")),
+        ("min_cost", -5), ("min_cost", None), ("trade_unit", 0), ("trade_unit", 0.5), ("trade_unit", "lot"),
+        ("limit_threshold", ["$a"]), ("limit_threshold", [0.1, 0.1]), ("limit_threshold", "$a"),
+        ("limit_threshold", -0.1),
+    ],
+)  # fmt: skip
 def test_impossible_values_are_refused_by_name(key, value):
-    with pytest.raises(InputError, match=rf"exchange\.{key}"):
+    with pytest.raises(InputError, match=rf"^exchange\.{key}"):
         ExchangeSettings(**A_SHARE | {key: value})
 
 

@@ -203,11 +203,30 @@ def test_a_store_without_limits_is_refused_with_the_way_out(write_market):
     assert len(run(market, signal, limit_threshold=None).trades) == 2
 
 
-@pytest.mark.parametrize(("key", "value"), [("n_drop", 3), ("n_drop", 0), ("hold_thresh", 0), ("risk_degree", 1.5)])
+@pytest.mark.parametrize("account", [0, -5.0, float("nan"), "rich"])
+def test_without_cash_there_is_no_trade(write_market, account):
+    with pytest.raises(InputError, match=rf"backtest\.account={account} is no cash"):
+        run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], B=[2], C=[3]), account=account)
+
+
+@pytest.mark.parametrize("limit", ["$open >>= $limit_up", "Refff($open, 1) > 0", "$open >"])
+def test_limits_that_qlib_cannot_read_are_refused(write_market, limit):
+    with pytest.raises(InputError, match=r"exchange\.limit_threshold: qlib cannot read"):
+        run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], B=[2], C=[3]), limit_threshold=[limit, "$open < 0"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("topk", 0), ("topk", -5), ("topk", 2.5), ("topk", None),
+        ("n_drop", 3), ("n_drop", 0), ("n_drop", 1.5), ("n_drop", "one"),
+        ("hold_thresh", 0), ("risk_degree", 1.5), ("risk_degree", "all"), ("only_tradable", "perhaps"),
+    ],
+)  # fmt: skip
 def test_impossible_strategies_are_refused_by_name(key, value):
     from kronos_lab.backtesting.portfolio import TopkDropout
 
-    with pytest.raises(InputError, match=rf"strategy\.{key}"):
+    with pytest.raises(InputError, match=rf"^strategy\.{key}="):
         TopkDropout(**STRATEGY | {key: value})
 
 

@@ -8,6 +8,7 @@ from kronos_lab.backtesting.signals import (
     ExpectedReturn,
     PathQuantile,
     RiseProbability,
+    check_signal,
     long_format,
     score_frame,
 )
@@ -34,15 +35,25 @@ def test_scores_do_not_depend_on_the_price_level(signal):
     np.testing.assert_array_equal(scaled, signal(CLOSE_BPH, LAST_CLOSE))
 
 
-@pytest.mark.parametrize("horizon", [0, 3])
-def test_a_horizon_outside_the_paths_is_refused(horizon):
-    with pytest.raises(InputError, match=r"signal\.horizon"):
-        ExpectedReturn(horizon)(CLOSE_BPH, LAST_CLOSE)
+def test_a_horizon_outside_the_paths_is_refused_before_and_after_the_forecasts():
+    with pytest.raises(InputError, match=r"signal\.horizon=3 is not within the 2 forecast bars"):
+        ExpectedReturn(3)(CLOSE_BPH, LAST_CLOSE)
+    with pytest.raises(InputError, match=r"signal\.horizon=3 is not within the 2 forecast bars"):
+        check_signal(ExpectedReturn(3), paths=5, horizon=2)
+    check_signal(PathQuantile(2, 0.5), paths=5, horizon=2)
 
 
-def test_a_quantile_outside_0_to_1_is_refused():
-    with pytest.raises(InputError, match=r"signal\.quantile=5"):
-        PathQuantile(1, 5)
+@pytest.mark.parametrize("horizon", [0, 1.5, "2", None])
+def test_a_horizon_that_counts_nothing_is_refused(horizon):
+    for make in (ExpectedReturn, RiseProbability, lambda horizon: PathQuantile(horizon, 0.5)):
+        with pytest.raises(InputError, match=r"signal\.horizon=.* is not a whole number from 1"):
+            make(horizon)
+
+
+@pytest.mark.parametrize("quantile", [5, "half", float("nan")])
+def test_a_quantile_outside_0_to_1_is_refused(quantile):
+    with pytest.raises(InputError, match=rf"signal\.quantile={quantile} is not between 0 and 1"):
+        PathQuantile(1, quantile)
 
 
 def test_scores_become_a_sorted_frame_and_a_sorted_table():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kronos_lab.backtesting.setting_checks import check_number, check_whole_number
 from kronos_lab.errors import InputError
 
 NEVER = ("$close < 0", "$close < 0")  # qlib reads None as "the limit of the region", 9.5 % for China
@@ -33,17 +34,22 @@ class ExchangeSettings:
     trade_unit: int | None
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit_threshold, Sequence):  # YAML has lists, and qlib insists on a tuple
-            object.__setattr__(self, "limit_threshold", tuple(self.limit_threshold))
-        if isinstance(self.limit_threshold, tuple) and len(self.limit_threshold) != 2:
-            raise InputError("exchange.limit_threshold needs two expressions: [cannot be bought, cannot be sold]")
+        if not isinstance(self.deal_price, str):
+            raise InputError(f"exchange.deal_price={self.deal_price} is no field of the store: open, close, ...")
+        limits = self.limit_threshold
+        if isinstance(limits, Sequence) and not isinstance(limits, str):  # YAML has lists, and qlib insists on a tuple
+            object.__setattr__(self, "limit_threshold", tuple(limits))
+            if len(limits) != 2 or not all(isinstance(limit, str) for limit in limits):
+                raise InputError("exchange.limit_threshold needs two expressions: [cannot be bought, cannot be sold]")
+        elif limits is not None:
+            complaint = "is neither two expressions, [cannot be bought, cannot be sold], nor a fraction, nor null"
+            check_number("exchange.limit_threshold", limits, lambda limit: 0 < limit < 1, complaint)
         for name in ("open_cost", "close_cost"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"exchange.{name}={getattr(self, name)} is not a fraction: 0.001 means 0.1 %")
-        if self.min_cost < 0:
-            raise InputError(f"exchange.min_cost={self.min_cost} is negative")
-        if self.trade_unit is not None and self.trade_unit < 1:
-            raise InputError(f"exchange.trade_unit={self.trade_unit}: give shares per lot, or null for no lots")
+            complaint = "is not a fraction: 0.001 means 0.1 %"
+            check_number(f"exchange.{name}", getattr(self, name), lambda cost: 0 <= cost < 1, complaint)
+        check_number("exchange.min_cost", self.min_cost, lambda cost: cost >= 0, "is no fee per order, from 0 on")
+        if self.trade_unit is not None:  # shares per lot; null: no lots
+            check_whole_number("exchange.trade_unit", self.trade_unit, 1)
 
     def fields(self) -> set[str]:
         """Store fields the exchange reads, apart from those every store has."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from kronos_lab.backtesting.exchange import ExchangeSettings
+from kronos_lab.backtesting.setting_checks import check_number, check_switch, check_whole_number
 from kronos_lab.data.market import Market
 from kronos_lab.errors import InputError
 
@@ -49,12 +50,14 @@ class TopkDropout:
     forbid_all_trade_at_limit: bool
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_drop <= self.topk:
-            raise InputError(f"strategy.n_drop={self.n_drop} is not between 1 and strategy.topk={self.topk}")
-        if self.hold_thresh < 1:
-            raise InputError(f"strategy.hold_thresh={self.hold_thresh}: shares bought today cannot be sold today")
-        if not 0 < self.risk_degree <= 1:
-            raise InputError(f"strategy.risk_degree={self.risk_degree} is not a share of the cash (0 to 1)")
+        for name in ("topk", "n_drop", "hold_thresh"):  # hold_thresh: shares bought today cannot be sold today
+            check_whole_number(f"strategy.{name}", getattr(self, name), 1)
+        if self.n_drop > self.topk:
+            raise InputError(f"strategy.n_drop={self.n_drop} is more than strategy.topk={self.topk}")
+        complaint = "is not a share of the cash (above 0, at most 1)"
+        check_number("strategy.risk_degree", self.risk_degree, lambda share: 0 < share <= 1, complaint)
+        for name in ("only_tradable", "forbid_all_trade_at_limit"):
+            check_switch(f"strategy.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def simulate(
     Raises:
         InputError: more names wanted than scored, fields the market lacks, no session to trade on.
     """
-    check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange)
+    check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange, account)
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
     market.serve_qlib()
     with _quiet_qlib():
@@ -104,7 +107,9 @@ def simulate(
     return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
 
 
-def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings) -> None:
+def check_tradable(
+    market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings, account: float
+) -> None:
     """Refuse what cannot be traded; worth asking before the forecasts are made.
 
     Args:
@@ -112,10 +117,13 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, e
         scored_L: number of names scored on each signal day.
         strategy: what to hold.
         exchange: what can be traded.
+        account: cash to begin with, in currency.
 
     Raises:
-        InputError: bars that are not daily, more names wanted than scored, fields the market lacks, no session.
+        InputError: no cash, bars that are not daily, more names wanted than scored, limits qlib cannot read, fields
+            the market lacks, no session.
     """
+    check_number("backtest.account", account, lambda cash: cash > 0, "is no cash to trade with: give more than 0")
     if market.freq != "day":
         raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
     if strategy.topk > scored_L.max():
@@ -129,6 +137,7 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, e
             f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
             "exchange.limit_threshold=null trades without limits"
         )
+    _check_expressions(exchange)
     trading_sessions(market, pd.DatetimeIndex(scored_L.index))
 
 
@@ -146,6 +155,19 @@ def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.Dateti
             "choose an earlier backtest.start"
         )
     return known[first : last + 1]
+
+
+def _check_expressions(exchange: ExchangeSettings) -> None:
+    """Have qlib read the limits now: it would otherwise do so when the forecasts have been made."""
+    if not isinstance(exchange.limit_threshold, tuple):
+        return
+    from qlib.data.data import ExpressionD
+
+    for limit in exchange.limit_threshold:
+        try:
+            ExpressionD.get_expression_instance(limit)
+        except Exception as error:  # qlib evaluates the text: anything can come of it
+            raise InputError(f"exchange.limit_threshold: qlib cannot read {limit!r} ({error})") from error
 
 
 def _strategy_and_executor(

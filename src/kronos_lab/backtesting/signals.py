@@ -4,12 +4,14 @@ A signal is a function of the forecast paths and of the last close the forecaste
 Scores travel as a frame [L, N]: signal days × symbols, NaN where a stock was not forecast.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from kronos_lab.backtesting.setting_checks import check_number, check_whole_number
 from kronos_lab.errors import InputError
 
 
@@ -22,8 +24,8 @@ class Signal(Protocol):
 
 
 @dataclass(frozen=True)
-class ExpectedReturn:
-    """Mean over the paths of close(t + horizon) / close(t) − 1, as a fraction.
+class PathReturnSignal(ABC):
+    """A signal made of each path's return, close(t + horizon) / close(t) − 1.
 
     Attributes:
         horizon: sessions ahead, at most the length of the paths.
@@ -31,52 +33,58 @@ class ExpectedReturn:
 
     horizon: int
 
+    def __post_init__(self) -> None:
+        check_whole_number("signal.horizon", self.horizon, 1)
+
     def __call__(self, close_BPH: np.ndarray, last_close_B: np.ndarray) -> np.ndarray:
         """Scores of B series."""
-        return _path_return(close_BPH, last_close_B, self.horizon).mean(axis=1)
+        if self.horizon > close_BPH.shape[2]:
+            raise InputError(f"signal.horizon={self.horizon} is not within the {close_BPH.shape[2]} forecast bars")
+        close_BP = close_BPH[:, :, self.horizon - 1].astype(np.float64)
+        return self._score(close_BP / last_close_B.astype(np.float64)[:, None] - 1)
+
+    @abstractmethod
+    def _score(self, return_BP: np.ndarray) -> np.ndarray:
+        """Score [B] of the returns of P paths, as fractions."""
 
 
 @dataclass(frozen=True)
-class PathQuantile:
-    """Quantile over the paths of the return to t + horizon: 0.5 is the median, a low one asks for safety.
+class ExpectedReturn(PathReturnSignal):
+    """Mean return over the paths, as a fraction."""
+
+    def _score(self, return_BP: np.ndarray) -> np.ndarray:
+        return return_BP.mean(axis=1)
+
+
+@dataclass(frozen=True)
+class PathQuantile(PathReturnSignal):
+    """Quantile of the return over the paths: 0.5 is the median, a low one asks for safety.
 
     Attributes:
-        horizon: sessions ahead, at most the length of the paths.
         quantile: in [0, 1], interpolated linearly between paths.
     """
 
-    horizon: int
     quantile: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quantile <= 1:
-            raise InputError(f"signal.quantile={self.quantile} is not between 0 and 1")
+        super().__post_init__()
+        check_number("signal.quantile", self.quantile, lambda share: 0 <= share <= 1, "is not between 0 and 1")
 
-    def __call__(self, close_BPH: np.ndarray, last_close_B: np.ndarray) -> np.ndarray:
-        """Scores of B series."""
-        return np.quantile(_path_return(close_BPH, last_close_B, self.horizon), self.quantile, axis=1)
+    def _score(self, return_BP: np.ndarray) -> np.ndarray:
+        return np.quantile(return_BP, self.quantile, axis=1)
 
 
 @dataclass(frozen=True)
-class RiseProbability:
-    """Share of the paths that end above the last close; with P paths it takes P + 1 values, so ties are common.
+class RiseProbability(PathReturnSignal):
+    """Share of the paths that end above the last close; with P paths it takes P + 1 values, so ties are common."""
 
-    Attributes:
-        horizon: sessions ahead, at most the length of the paths.
-    """
-
-    horizon: int
-
-    def __call__(self, close_BPH: np.ndarray, last_close_B: np.ndarray) -> np.ndarray:
-        """Scores of B series."""
-        return (_path_return(close_BPH, last_close_B, self.horizon) > 0).mean(axis=1)
+    def _score(self, return_BP: np.ndarray) -> np.ndarray:
+        return (return_BP > 0).mean(axis=1)
 
 
-def _path_return(close_BPH: np.ndarray, last_close_B: np.ndarray, horizon: int) -> np.ndarray:
-    """Return of every path up to step `horizon`, float64 [B, P]."""
-    if not 1 <= horizon <= close_BPH.shape[2]:
-        raise InputError(f"signal.horizon={horizon} is not within the {close_BPH.shape[2]} forecast bars")
-    return close_BPH[:, :, horizon - 1].astype(np.float64) / last_close_B.astype(np.float64)[:, None] - 1
+def check_signal(signal: Signal, paths: int, horizon: int) -> None:
+    """Try the signal on one flat future of that many paths and bars: it refuses now what it would refuse later."""
+    signal(np.ones((1, paths, horizon), dtype=np.float32), np.ones(1, dtype=np.float32))
 
 
 def score_frame(date_B: np.ndarray, symbol_B: np.ndarray, score_B: np.ndarray) -> pd.DataFrame:

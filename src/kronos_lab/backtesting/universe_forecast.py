@@ -100,6 +100,9 @@ def forecast_universe(
 
     Returns:
         Whether this is the process that goes on; with several ranks the others have done their part.
+
+    Raises:
+        InputError: the trainer's arguments do not go together, or would leave part of the forecasts out.
     """
     plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
     settings = {**origin, "sampling": asdict(sampling), "max_context": forecaster.max_context, "clip": forecaster.clip}
@@ -113,6 +116,12 @@ def forecast_universe(
         enable_progress_bar=False,
     )
     check_ranks(trainer)
+    # An int counts batches, a float is their share; fast_dev_run sets it too.
+    if isinstance(trainer.limit_predict_batches, int) or trainer.limit_predict_batches < 1:
+        raise InputError(
+            f"trainer.limit_predict_batches={trainer.limit_predict_batches} (or fast_dev_run) leaves part of the "
+            "forecasts out, and an incomplete backtest says nothing: leave it out, and choose a shorter backtest.end"
+        )
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
     trainer.predict(ForecastModule(forecaster, sampling), data, return_predictions=False)
     return trainer.is_global_zero
