@@ -54,7 +54,7 @@ class Finetune:
         schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=self.learning_rate, cycle_momentum=False)
         return Optimisation(partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0)
 
-    def make_module(self, stage: str) -> Any:
+    def make_module(self, stage: str, tokenizer: Any = None) -> Any:
         import torch
 
         from kronos_lab.models.predictor import Kronos
@@ -63,13 +63,13 @@ class Finetune:
         from kronos_lab.training.tokenizer_module import TokenizerModule
 
         torch.manual_seed(0)
-        tokenizer = KronosTokenizer(**TINY_TOKENIZER)
+        tokenizer = tokenizer or KronosTokenizer(**TINY_TOKENIZER)
         if stage == "tokenizer":
             return TokenizerModule(tokenizer, self.optimisation(), lookback=20, horizon=4, seed=3)
         predictor = Kronos(**TINY_PREDICTOR)
         return PredictorModule(predictor, tokenizer, self.optimisation(), "sampled", lookback=20, horizon=4, seed=3)
 
-    def fit(self, stage: str) -> tuple[Any, dict[str, float]]:
+    def fit(self, stage: str, data: Any = None, tokenizer: Any = None) -> tuple[Any, dict[str, float]]:
         from lightning.pytorch import Trainer
 
         from kronos_lab.runs.tracking import csv_logger
@@ -80,10 +80,10 @@ class Finetune:
             "use_distributed_sampler": False, "enable_progress_bar": False, "enable_model_summary": False,
             "log_every_n_steps": 1,
         } | dict(self.trainer)  # fmt: skip
-        module = self.make_module(stage)
+        module = self.make_module(stage, tokenizer)
         outcome = fit_stage(
             module,
-            self.make_data(),
+            data or self.make_data(),
             make_trainer=partial(Trainer, **settings),
             make_callbacks=lambda: {str(i): callback for i, callback in enumerate(self.callbacks)},
             logger=csv_logger(str(self.folder)),

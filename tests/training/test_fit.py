@@ -121,6 +121,34 @@ def test_every_parameter_is_trained_but_fixed_time_tables(finetune):
     assert torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]) > 0
 
 
+@pytest.mark.parametrize(
+    ("limit", "steps", "validations"),
+    [
+        (("max_steps", 3), 3, 1),  # in epoch 0
+        (("max_steps", 8), 8, 1),  # at its end
+        (("max_steps", 11), 11, 2),
+        (("max_time", {"milliseconds": 1}), 1, 1),
+    ],
+)
+def test_a_short_run_ends_with_a_validation_and_weights(finetune, limit, steps, validations):
+    import torch
+
+    module, outcome = finetune.changed(trainer=(limit,)).fit("tokenizer")
+    last = torch.load(finetune.folder / "checkpoints" / "tokenizer-last.ckpt", weights_only=True)
+    assert last["global_step"] == steps
+    assert len(metrics(finetune)["tokenizer/val_loss"].dropna()) == validations
+    again = validate(finetune, module)
+    assert {f"tokenizer/{name}": value for name, value in again.items()} == pytest.approx(outcome, rel=1e-6)
+    assert (finetune.folder / "tokenizer" / "model.safetensors").is_file()
+
+
+def test_the_schedule_ends_with_the_last_step(finetune):
+    finetune.changed(trainer=(("max_steps", 11),), callbacks=(learning_rates(),)).fit("tokenizer")
+    rates = metrics(finetune)["lr-AdamW"].dropna()
+    assert len(rates) == 11
+    assert rates.iloc[-1] < 1e-3 * rates.max()
+
+
 def test_divergence_ends_with_one_line(finetune):
     with pytest.raises(InputError, match=r"tokenizer/val_loss is nan after \d+ steps.*lower optim.tokenizer"):
         finetune.changed(learning_rate=1e30).fit("tokenizer")
@@ -131,7 +159,7 @@ def test_divergence_ends_with_one_line(finetune):
     [
         ({"monitor": "val_s1"}, "monitor=val_s1 is no metric of the tokenizer stage; it has val_loss, val_loss_window"),
         ({"trainer": (("limit_val_batches", 0),)}, "limit_val_batches=0"),
-        ({"trainer": (("check_val_every_n_epoch", 5),)}, "never validated"),
+        ({"trainer": (("check_val_every_n_epoch", 5),)}, "check_val_every_n_epoch=5.*never validated"),
         ({"data": (("lookback", 2000),)}, "no train window of 2000"),
     ],
 )
@@ -150,6 +178,12 @@ def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path):
     with pytest.raises(AttributeError):
         AtomicCheckpointIO().save_checkpoint({"step": 2, "lambda": lambda: None}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+def learning_rates():
+    from lightning.pytorch.callbacks import LearningRateMonitor
+
+    return LearningRateMonitor("step")
 
 
 def validate(finetune, module):

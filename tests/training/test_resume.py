@@ -87,6 +87,104 @@ def test_a_finished_stage_is_not_trained_again(finetune):
     assert (finetune.folder / "tokenizer" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("step", "hook", "checkpoint_every"),
+    [
+        (9, "on_train_batch_end", 3),  # from the end of epoch 0
+        (14, "on_validation_end", 7),  # in the last validation: from the end of epoch 0, not from step 14
+        (13, "on_train_batch_end", 3),
+    ],
+)
+def test_a_limit_of_steps_is_met_by_a_resumed_stage_too(finetune, step, hook, checkpoint_every):
+    import torch
+
+    limited = finetune.changed(epochs=3, checkpoint_every=checkpoint_every, trainer=(("max_steps", 14),))
+    whole, expected = limited.changed(folder=finetune.folder / "whole").fit("tokenizer")
+    stopped = limited.changed(folder=finetune.folder / "stopped")
+    with pytest.raises(InterruptionError):
+        stopped.changed(callbacks=(interrupt_after(step, hook),)).fit("tokenizer")
+    for _ in range(2):  # the second time there is nothing left to do
+        resumed, outcome = stopped.fit("tokenizer")
+        last = torch.load(stopped.folder / "checkpoints" / "tokenizer-last.ckpt", weights_only=True)
+        assert last["global_step"] == 14
+        assert outcome == expected
+        assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def only_worse_after_the_first_epoch():
+    """Multiplies the validation errors by 1, 2, 3, ..., so that the first epoch stays the best."""
+    from lightning.pytorch import Callback
+
+    class Worse(Callback):
+        def on_validation_start(self, trainer, pl_module):
+            measured = type(pl_module).validation_errors
+            pl_module.validation_errors = lambda batch: {
+                name: error * (1 + trainer.current_epoch) for name, error in measured(pl_module, batch).items()
+            }
+
+    return Worse()
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["in place", "folder renamed"])
+@pytest.mark.parametrize(
+    ("step", "hook"), [(13, "on_train_batch_end"), (16, "on_validation_end"), (17, "on_train_batch_end")]
+)
+def test_the_best_epoch_before_the_interruption_is_not_forgotten(finetune, moved, step, hook):
+    import torch
+
+    worse = (only_worse_after_the_first_epoch(),)
+    three_epochs = finetune.changed(epochs=3, checkpoint_every=3, callbacks=worse)
+    whole, expected = three_epochs.changed(folder=finetune.folder / "whole").fit("tokenizer")
+    stopped = three_epochs.changed(folder=finetune.folder / "stopped")
+    with pytest.raises(InterruptionError):
+        stopped.changed(callbacks=(*worse, interrupt_after(step, hook))).fit("tokenizer")
+    if moved:
+        stopped = stopped.changed(folder=stopped.folder.rename(finetune.folder / "moved"))
+    resumed, outcome = stopped.fit("tokenizer")
+    best = torch.load(stopped.folder / "checkpoints" / "tokenizer-best.ckpt", weights_only=True)
+    assert best["global_step"] == 8
+    assert outcome == expected
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def fit_both(finetune, **predictor_changes):
+    """Both stages as train.py runs them: one data module, the second on the tokenizer of the first."""
+    data = finetune.make_data()
+    tokenizer, first = finetune.fit("tokenizer", data)
+    predictor, second = finetune.changed(**predictor_changes).fit("predictor", data, tokenizer.tokenizer)
+    return predictor, first | second
+
+
+def test_a_tokenizer_stage_interrupted_in_an_epoch_takes_nothing_from_the_predictor_stage(finetune):
+    import torch
+    from lightning.pytorch import Callback
+
+    class Seen(Callback):
+        def __init__(self):
+            self.batches = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.batches.append((trainer.current_epoch, batch_idx, batch.bars_BTF.sum().item()))
+
+    in_whole, in_resumed = Seen(), Seen()
+    whole, expected = fit_both(
+        finetune.changed(folder=finetune.folder / "whole", checkpoint_every=3), callbacks=(in_whole,)
+    )
+    stopped = finetune.changed(folder=finetune.folder / "stopped", checkpoint_every=3)
+    with pytest.raises(InterruptionError):
+        fit_both(stopped.changed(callbacks=(interrupt_after(13),)))
+    resumed, outcome = fit_both(stopped, callbacks=(in_resumed,))
+    assert [batch[:2] for batch in in_resumed.batches] == [(epoch, step) for epoch in range(2) for step in range(8)]
+    assert in_resumed.batches == in_whole.batches
+    assert outcome == expected
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    for network in ("tokenizer", "predictor"):
+        exported = [folder / network / "model.safetensors" for folder in (finetune.folder / "whole", stopped.folder)]
+        assert exported[0].read_bytes() == exported[1].read_bytes()
+
+
 @pytest.mark.parametrize("change", [("batch_size", 8), ("windows_per_epoch", 60), ("seed", 4)])
 def test_other_windows_than_before_are_refused(finetune, change):
     stopped = finetune.changed(checkpoint_every=3)

@@ -40,6 +40,19 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on knowing the best so far, also where the run's folder has been moved or renamed since."""
+        assert self.dirpath is not None
+        if state_dict["best_model_path"]:
+            # Lightning forgets the best score of another folder: the next epoch, however bad, would replace the best.
+            best = str(Path(self.dirpath) / Path(state_dict["best_model_path"]).name)
+            state_dict = state_dict | {
+                "best_model_path": best,
+                "kth_best_model_path": best,
+                "best_k_models": {best: state_dict["best_model_score"]},
+            }
+        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
+
 
 class LastCheckpoint(Checkpoint):
     """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch.
@@ -55,7 +68,7 @@ class LastCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where the optimiser has just completed a multiple of N steps."""
-        if between_steps(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
+        if may_save(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
             trainer.save_checkpoint(self.path)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -63,8 +76,14 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
-def between_steps(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether the optimiser has stepped on this batch: gradients still being accumulated are not in a checkpoint."""
+def may_save(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint made at the end of this batch is one to go on from.
+
+    Gradients still being accumulated are not in a checkpoint. Where training ends with this batch, by
+    `trainer.max_steps` or `trainer.max_time`, the last validation is still to come, and would be left out.
+    """
+    if trainer.should_stop and trainer.fit_loop._can_stop_early:
+        return False
     batches = batch_idx + 1
     return batches % trainer.accumulate_grad_batches == 0 or batches == trainer.num_training_batches
 

@@ -22,6 +22,7 @@ from kronos_lab.training.checkpointing import (
 from kronos_lab.training.export import export_model
 from kronos_lab.training.interruption import StopBetweenSteps
 from kronos_lab.training.stage_module import StageModule
+from kronos_lab.training.step_limit import StepLimit
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +70,16 @@ def fit_stage(
         raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
     checkpoints = folder / "checkpoints"
     last = checkpoints / f"{module.stage}-last.ckpt"
+    module.max_steps = make_trainer.keywords.get("max_steps", -1)
     trainer = build_trainer(
         make_trainer,
+        max_steps=-1,  # `StepLimit` in its place
         precision=make_trainer.keywords.get("precision") or default_precision(make_trainer.keywords["accelerator"]),
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
             *make_callbacks().values(),
+            StepLimit(module.max_steps),
             StopBetweenSteps(last),
             BestCheckpoint(checkpoints, module.stage, monitor),
             LastCheckpoint(last, checkpoint_every_n_steps),
@@ -86,6 +90,9 @@ def fit_stage(
     check_ranks(trainer)
     if trainer.limit_val_batches == 0:
         raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
+    epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
+    if epochs is not None and every is not None and 0 < epochs < every:
+        raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
     log.info("%s: %s", module.stage, _describe(trainer, data))
     if last.is_file():
         log.info("%s: resumes %s", module.stage, last)

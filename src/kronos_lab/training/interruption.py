@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from kronos_lab.training.checkpointing import between_steps
+from kronos_lab.training.checkpointing import may_save
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class StopBetweenSteps(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop here if asked to."""
-        if self._asked and between_steps(trainer, batch_idx):
+        if self._asked and may_save(trainer, batch_idx):
             if trainer.world_size == 1:
                 trainer.save_checkpoint(self.checkpoint)
             raise KeyboardInterrupt

@@ -43,6 +43,7 @@ class StageModule(LightningModule, ABC):
         # "disable": a NaN must reach the result, not be left out of the mean.
         self.validation_means = nn.ModuleDict({name: MeanMetric("disable") for name in self.validation_metrics})
         self.last_validation: dict[str, float] = {}
+        self.max_steps = -1  # see `StepLimit`; the schedule must know
 
     @property
     @abstractmethod
@@ -96,7 +97,8 @@ class StageModule(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over what is trained, schedule over all steps of the stage."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return self.optimisation.configure(trained, int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches
+        return self.optimisation.configure(trained, int(steps if self.max_steps < 0 else min(steps, self.max_steps)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights belong to and how they did, as plain containers."""
