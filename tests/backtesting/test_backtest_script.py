@@ -149,6 +149,7 @@ def test_the_screen_says_what_was_used_and_what_came_out(runs):
     assert f"checkpoint  {PREDICTOR}" in out
     assert "Rank IC, 1-session label" in out
     assert str(finished(runs, "csi300") / "report.html") in out
+    assert runs["csi300"]["err"] == ""
 
 
 def test_the_comet_archive_holds_the_figures_and_the_report(runs):

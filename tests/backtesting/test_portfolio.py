@@ -215,6 +215,18 @@ def test_limits_that_qlib_cannot_read_are_refused(write_market, limit):
         run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], B=[2], C=[3]), limit_threshold=[limit, "$open < 0"])
 
 
+def test_limits_are_read_where_nothing_else_has_started_qlib(write_market, monkeypatch):
+    """Bars that come from the cache need no qlib."""
+    from qlib.data.data import ExpressionD
+
+    from kronos_lab.backtesting.exchange import ExchangeSettings
+    from kronos_lab.backtesting.portfolio import TopkDropout, check_tradable
+
+    monkeypatch.setitem(vars(ExpressionD), "_provider", None)
+    scored = pd.Series([3], index=[MONDAY])
+    check_tradable(write_market(FOUR_STOCKS), scored, TopkDropout(**STRATEGY), ExchangeSettings(**EXCHANGE), 1e5)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -137,7 +137,7 @@ def check_tradable(
             f"market {market.name} has no {', '.join(missing)}, which exchange.limit_threshold and deal_price ask for: "
             "exchange.limit_threshold=null trades without limits"
         )
-    _check_expressions(exchange)
+    _check_expressions(market, exchange)
     trading_sessions(market, pd.DatetimeIndex(scored_L.index))
 
 
@@ -157,10 +157,11 @@ def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.Dateti
     return known[first : last + 1]
 
 
-def _check_expressions(exchange: ExchangeSettings) -> None:
+def _check_expressions(market: Market, exchange: ExchangeSettings) -> None:
     """Have qlib read the limits now: it would otherwise do so when the forecasts have been made."""
     if not isinstance(exchange.limit_threshold, tuple):
         return
+    market.serve_qlib()
     from qlib.data.data import ExpressionD
 
     for limit in exchange.limit_threshold:
