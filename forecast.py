@@ -21,24 +21,28 @@ def main(cfg: DictConfig) -> None:
     """Forecast one file as configured by `conf/forecast.yaml`."""
     from pathlib import Path
 
+    from kronos_lab.data.settings import switch, whole_number
+    from kronos_lab.forecasting.devices import resolve_device
     from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file, save_forecast
     from kronos_lab.forecasting.forecaster import Forecaster
-    from kronos_lab.forecasting.kronos_predictor import fastest_device
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.checkpoint import find_checkpoint
 
     folder = this_run_folder()
-    series = read_series_file(
-        Path(cfg.file).expanduser(), cfg.symbol, dict(cfg.columns), cfg.until, cfg.lookback, cfg.horizon
-    )
+    device = resolve_device(cfg.device)
+    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    horizon = whole_number("horizon", cfg.horizon, 1)
+    paths = whole_number("forecast.paths", cfg.forecast.paths, 1)
+    lookback = None if cfg.lookback is None else whole_number("lookback", cfg.lookback, 2)
+    max_context = None if cfg.max_context is None else whole_number("max_context", cfg.max_context, 1)
+    columns = {field: column for field, column in cfg.columns.items() if column is not None}
+    series = read_series_file(Path(str(cfg.file)).expanduser(), cfg.symbol, columns, cfg.until, lookback, horizon)
+
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)
     print(f"checkpoint  {checkpoint.title}")
     tokenizer, predictor = checkpoint.load()
-    forecaster = Forecaster(tokenizer, predictor, cfg.max_context, rescale=cfg.rescale).to(
-        cfg.device or fastest_device()
-    )
-    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
-    paths_PHF = forecast_file(forecaster, series, sampling, cfg.forecast.paths, cfg.seed)
+    forecaster = Forecaster(tokenizer, predictor, max_context, rescale=switch("rescale", cfg.rescale)).to(device)
+    paths_PHF = forecast_file(forecaster, series, sampling, paths, cfg.seed)
     save_config(folder, cfg)
     for path in save_forecast(folder, series, paths_PHF):
         print(f"written     {path}")

@@ -22,6 +22,7 @@ BREAKAGES: dict[str, tuple[dict[str, str | bytes], dict[str, object], list[str]]
     "a folder without bars": ({"none/a.txt": ""}, {"bars": "./none"}, ["none", ".parquet"]),
     "an unknown kind": ({"a.xlsx": "x"}, {"bars": "./a.xlsx"}, ["a.xlsx", ".csv"]),
     "an empty file": ({"bars.csv": ""}, {}, ["bars.csv", "CSV"]),
+    "a header alone": ({"bars.csv": COLUMNS}, {}, ["bars.csv", "no row of bars"]),
     "no Parquet": ({"b.parquet": "PAR1 it is not"}, {"bars": "./b.parquet"}, ["b.parquet", "Parquet"]),
     "a cut gzip": ({"b.csv.gz": CUT_GZIP}, {"bars": "./b.csv.gz"}, ["b.csv.gz", "CSV"]),
     "a missing column": (

@@ -95,3 +95,7 @@ def test_no_grid_is_an_error() -> None:
         future_stamps_from_grid(pd.DatetimeIndex([]), 1)
     with pytest.raises(InputError, match="give the future stamps"):
         future_stamps_from_grid(pd.date_range("2023-01-31", periods=20, freq="ME"), 1)
+    with pytest.raises(InputError, match=r"200000 bars after 2024-07-05 .* end after the year 2262"):
+        future_stamps_from_grid(pd.bdate_range("2024-06-03", "2024-07-05"), 200_000)
+    with pytest.raises(InputError, match="end after the year 2262"):
+        future_stamps_from_grid(pd.date_range("2024-06-03", periods=400, freq="12h"), 200_000)

@@ -66,7 +66,11 @@ def source_files(path: Path) -> list[Path]:
 
 
 def read_bars(
-    files: Iterable[Path], columns: Mapping[str, str], renamed: Mapping[str, str], needs_volume: bool = True
+    files: Iterable[Path],
+    columns: Mapping[str, str],
+    renamed: Mapping[str, str],
+    needs_volume: bool = True,
+    columns_key: str = "market.columns",
 ) -> pd.DataFrame:
     """All rows of all files, in one table.
 
@@ -75,28 +79,36 @@ def read_bars(
         columns: field → name of its column in the files, for names `KNOWN_NAMES` does not hold.
         renamed: old code → code it is taken under.
         needs_volume: False for indices, which may come without.
+        columns_key: setting that `columns` comes from, for messages.
 
     Returns:
         Columns symbol (categorical, sorted categories), stamp, open, high, low, close, volume and, where the files
         have them, amount and factor; float64, sorted by symbol and stamp, in the order of the files within a stamp.
+
+    Raises:
+        InputError: a file cannot be read, lacks a column, or there is no row in any of them.
     """
     unknown = sorted(set(columns) - set(KNOWN_NAMES))
     if unknown:
-        raise InputError(f"market.columns.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
-    parts = [_read_file(file, columns, needs_volume) for file in files]
+        raise InputError(f"{columns_key}.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
+    parts = [_read_file(file, columns, needs_volume, columns_key) for file in files]
     names = parts[0][1].columns
     for file, part in parts:
         if set(part.columns) != set(names):
             differing = ", ".join(sorted(set(part.columns) ^ set(names)))
             raise InputError(f"{file} and {parts[0][0]} do not have the same columns: {differing} is in one only")
+    if not any(len(part) for _, part in parts):
+        raise InputError(f"{parts[0][0]}{' and the other files have' if len(parts) > 1 else ' has'} no row of bars")
     symbol = union_categoricals([part["symbol"] for _, part in parts])
     rows = pd.concat([part.drop(columns="symbol") for _, part in parts], ignore_index=True)
     rows.insert(0, "symbol", pd.Series(_rename(symbol, renamed)))
     return rows.sort_values(["symbol", "stamp"], kind="stable", ignore_index=True)
 
 
-def _read_file(file: Path, columns: Mapping[str, str], needs_volume: bool) -> tuple[Path, pd.DataFrame]:
-    found = _find_columns(file, columns, needs_volume)
+def _read_file(
+    file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str
+) -> tuple[Path, pd.DataFrame]:
+    found = _find_columns(file, columns, needs_volume, columns_key)
     table = _load(file, found)
     part = pd.DataFrame(index=table.index)
     if "symbol" in found:
@@ -114,7 +126,7 @@ def _read_file(file: Path, columns: Mapping[str, str], needs_volume: bool) -> tu
     return file, part
 
 
-def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool) -> dict[str, str]:
+def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str) -> dict[str, str]:
     """Field → column of the file, for the fields the file has."""
     present = _column_names(file)
     by_lower = {name.lower(): name for name in reversed(present)}
@@ -124,7 +136,7 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool) ->
             if columns[field] not in present:
                 raise InputError(
                     f"{file}: no column {columns[field]!r} for {field} (there are: {', '.join(present)}); "
-                    f"correct market.columns.{field}"
+                    f"correct {columns_key}.{field}"
                 )
             found[field] = columns[field]
             continue
@@ -134,7 +146,7 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool) ->
         elif field in _REQUIRED and (needs_volume or field != "volume"):
             raise InputError(
                 f"{file}: no column for {field} (there are: {', '.join(present)}); "
-                f"name it with market.columns.{field}=<column>"
+                f"name it with {columns_key}.{field}=<column>"
             )
     return found
 

@@ -60,9 +60,18 @@ def future_stamps_from_grid(stamps: pd.DatetimeIndex, horizon: int) -> pd.Dateti
     """The next `horizon` stamps after the last one, on the session grid of the stamps themselves.
 
     Holidays are not known: a session grid continues through them.
+
+    Raises:
+        InputError: no session grid, see there, or it ends before that many stamps: pandas knows no day after 2262.
     """
     grid = session_grid(stamps)
-    last = stamps[-1]
+    try:
+        return _next_stamps(grid, stamps[-1], horizon)
+    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
+        raise InputError(f"{horizon} bars after {stamps[-1]} end after the year 2262: forecast fewer") from error
+
+
+def _next_stamps(grid: SessionGrid, last: pd.Timestamp, horizon: int) -> pd.DatetimeIndex:
     if grid.step is not None:
         return pd.DatetimeIndex([last + n * grid.step for n in range(1, horizon + 1)])
     found: list[pd.Timestamp] = []

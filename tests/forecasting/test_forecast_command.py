@@ -1,0 +1,119 @@
+"""`python forecast.py` as people mistype it: one line, exit code 1, nothing forecast."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kronos_lab.errors import InputError
+from kronos_lab.forecasting.devices import available_devices, fastest_device, resolve_device
+
+ROOT = Path(__file__).parents[2]
+PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
+HEADER = "timestamps,open,high,low,close,volume\n"
+# What is refused, and words of the line that says so.
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "device": (["device=foo"], "device=foo is not to be had on this machine: choose "),
+    "ninth gpu": (["device=cuda:99"], "device=cuda:99 is not to be had on this machine: choose "),
+    "no bars ahead": (["horizon=0"], "horizon=0"),
+    "text ahead": (["horizon=foo"], "horizon=foo"),
+    "the year 2300": (["horizon=200000"], "end after the year 2262"),
+    "one bar": (["lookback=1"], "lookback=1"),
+    "text behind": (["lookback=foo"], "lookback=foo"),
+    "no context": (["max_context=0"], "max_context=0"),
+    "text for context": (["max_context=foo"], "max_context=foo"),
+    "no paths": (["forecast.paths=0"], "forecast.paths=0"),
+    "cold": (["forecast.temperature=0"], "temperature"),
+    "text for a switch": (["rescale=perhaps"], "rescale=perhaps must be true or false"),
+    "a folder": (["file=folder.csv"], "file=folder.csv"),
+    "empty": (["file=empty.csv"], "empty.csv cannot be read as CSV"),
+    "header": (["file=header.csv"], "header.csv has no row of bars"),
+    "header of Parquet": (["file=header.parquet"], "header.parquet has no row of bars"),
+    "a single row": (["file=one.csv"], "one.csv: 1 bars until the end are too few"),
+    "other kind": (["file=bars.txt"], "bars.txt is of no known kind"),
+    "no column": (["columns.close=last"], "bars.csv: no column 'last' for close"),
+}
+# One process runs all commands: importing torch takes longer than any of them.
+DRIVER = """
+import contextlib, io, json, runpy, sys
+script, commands = sys.argv[1], json.loads(sys.argv[2])
+results = {}
+for name, arguments in commands.items():
+    sys.argv = [script, *arguments]
+    err, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+    results[name] = {"code": code, "err": err.getvalue()}
+print("RESULTS" + json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("forecasts")
+    close = 10 + np.sin(np.arange(40) / 5)
+    stamps = pd.bdate_range("2024-01-01", periods=40)
+    bars = pd.DataFrame({"timestamps": stamps, "open": close, "high": close + 1, "low": close - 1, "close": close})
+    bars.to_csv(folder / "bars.csv", index=False)
+    bars.rename(columns={"timestamps": "when", "close": "last"}).to_csv(folder / "renamed.csv", index=False)
+    bars.iloc[:0].to_parquet(folder / "header.parquet")
+    texts = {"empty.csv": "", "header.csv": HEADER, "one.csv": f"{HEADER}2024-01-01,1,1,1,1,1\n", "bars.txt": "bars"}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "folder.csv").mkdir()
+
+    common = ["file=bars.csv", "horizon=3", f"checkpoint='{PREDICTOR}'", "forecast.paths=2", "paths.outputs=out"]
+    asked = {name: arguments for name, (arguments, _) in REFUSED.items()}
+    asked["own names"] = ["file=renamed.csv", "columns.stamp=when", "columns.close=last", "device=cpu"]
+    commands = {name: [*common, f"name='{name}'", *arguments] for name, arguments in asked.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(ROOT / "forecast.py"), json.dumps(commands)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "RESULTS" in done.stdout, done.stderr
+    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_forecast_is_one_line(runs: dict[str, Any], name: str) -> None:
+    assert runs[name]["code"] == 1
+    assert runs[name]["err"].count("\n") == 1, runs[name]["err"]
+    assert runs[name]["err"].startswith("error: ")
+    assert REFUSED[name][1] in runs[name]["err"]
+    left = {path.name for path in (runs["folder"] / "out" / "forecast" / name).iterdir()}
+    assert left <= {"forecast.log"}
+
+
+def test_columns_of_other_names_are_mapped_as_the_readme_says(runs: dict[str, Any]) -> None:
+    assert runs["own names"]["code"] == 0, runs["own names"]["err"]
+    table = pd.read_csv(runs["folder"] / "out" / "forecast" / "own names" / "forecast.csv")
+    assert len(table) == 3
+
+
+def test_devices_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert available_devices() == ["cuda", "cuda:0", "cuda:1", "cpu"]
+    assert fastest_device() == "cuda"
+    assert resolve_device(None) == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match=r"device=cuda:2 .* choose cuda, cuda:0, cuda:1, cpu$"):
+        resolve_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device(None) == torch.device("cpu")
+    with pytest.raises(InputError, match=r"device=cuda is not to be had on this machine: choose cpu$"):
+        resolve_device("cuda")
