@@ -67,7 +67,7 @@ def main(cfg: DictConfig) -> None:
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
     warnings = knowledge_warnings(checkpoint, trained, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
-    check_tradable(market, coverage["scored"], strategy, exchange, cfg.backtest.account)
+    check_tradable(market, coverage["scored"], strategy, exchange)
     against = benchmarks(market, universe, cfg.universe.benchmark)
 
     tokenizer, predictor = checkpoint.load()

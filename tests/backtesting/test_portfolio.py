@@ -205,7 +205,7 @@ def test_a_store_without_limits_is_refused_with_the_way_out(write_market):
 
 @pytest.mark.parametrize("account", [0, -5.0, float("nan"), "rich"])
 def test_without_cash_there_is_no_trade(write_market, account):
-    with pytest.raises(InputError, match=rf"backtest\.account={account} is no cash"):
+    with pytest.raises(InputError, match=rf"backtest\.account={account} must be a number above 0"):
         run(write_market(FOUR_STOCKS), scores([MONDAY], A=[1], B=[2], C=[3]), account=account)
 
 
@@ -224,7 +224,7 @@ def test_limits_are_read_where_nothing_else_has_started_qlib(write_market, monke
 
     monkeypatch.setitem(vars(ExpressionD), "_provider", None)
     scored = pd.Series([3], index=[MONDAY])
-    check_tradable(write_market(FOUR_STOCKS), scored, TopkDropout(**STRATEGY), ExchangeSettings(**EXCHANGE), 1e5)
+    check_tradable(write_market(FOUR_STOCKS), scored, TopkDropout(**STRATEGY), ExchangeSettings(**EXCHANGE))
 
 
 @pytest.mark.parametrize(

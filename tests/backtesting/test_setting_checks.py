@@ -12,6 +12,7 @@ SOUND: dict[str, Any] = {
     "data": {"lookback": 90, "horizon": 10, "max_gap": 0, "clip": 5, "rescale": False},
     "forecast": {"paths": 1},
     "backtest_batch_size": 1,
+    "backtest": {"account": 1e8},
     "universe": {"allow_partial": True},
 }
 
@@ -25,6 +26,7 @@ def test_sound_settings_pass():
     [
         "data.lookback=1", "data.lookback=long", "data.horizon=0", "data.horizon=2.5", "data.max_gap=-1",
         "data.clip=0", "data.clip=.nan", "data.clip=null", "data.rescale=1",
+        "backtest.account=0", "backtest.account=-5", "backtest.account=rich",
         "forecast.paths=0", "forecast.paths=many", "forecast.paths=null", "forecast.paths=true",
         "backtest_batch_size=0", "backtest_batch_size=1e3", "universe.allow_partial=perhaps",
     ],
@@ -32,5 +34,5 @@ def test_sound_settings_pass():
 def test_what_makes_no_sense_is_refused_by_name(wrong):
     cfg = OmegaConf.merge(OmegaConf.create(SOUND), OmegaConf.from_dotlist([wrong]))
     key = wrong.split("=")[0]
-    with pytest.raises(InputError, match=rf"^{key}=.* is "):
+    with pytest.raises(InputError, match=rf"^{key}=.* must be "):
         check_backtest_settings(cfg)

@@ -46,7 +46,7 @@ def test_a_horizon_outside_the_paths_is_refused_before_and_after_the_forecasts()
 @pytest.mark.parametrize("horizon", [0, 1.5, "2", None])
 def test_a_horizon_that_counts_nothing_is_refused(horizon):
     for make in (ExpectedReturn, RiseProbability, lambda horizon: PathQuantile(horizon, 0.5)):
-        with pytest.raises(InputError, match=r"signal\.horizon=.* is not a whole number from 1"):
+        with pytest.raises(InputError, match=r"signal\.horizon=.* must be a whole number, at least 1"):
             make(horizon)
 
 

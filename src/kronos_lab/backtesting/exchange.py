@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kronos_lab.backtesting.setting_checks import check_number, check_whole_number
+from kronos_lab.data.settings import sound_number, whole_number
 from kronos_lab.errors import InputError
 
 NEVER = ("$close < 0", "$close < 0")  # qlib reads None as "the limit of the region", 9.5 % for China
@@ -43,13 +43,13 @@ class ExchangeSettings:
                 raise InputError("exchange.limit_threshold needs two expressions: [cannot be bought, cannot be sold]")
         elif limits is not None:
             complaint = "is neither two expressions, [cannot be bought, cannot be sold], nor a fraction, nor null"
-            check_number("exchange.limit_threshold", limits, lambda limit: 0 < limit < 1, complaint)
+            sound_number("exchange.limit_threshold", limits, lambda limit: 0 < limit < 1, complaint)
         for name in ("open_cost", "close_cost"):
             complaint = "is not a fraction: 0.001 means 0.1 %"
-            check_number(f"exchange.{name}", getattr(self, name), lambda cost: 0 <= cost < 1, complaint)
-        check_number("exchange.min_cost", self.min_cost, lambda cost: cost >= 0, "is no fee per order, from 0 on")
+            sound_number(f"exchange.{name}", getattr(self, name), lambda cost: 0 <= cost < 1, complaint)
+        sound_number("exchange.min_cost", self.min_cost, lambda cost: cost >= 0, "is no fee per order, from 0 on")
         if self.trade_unit is not None:  # shares per lot; null: no lots
-            check_whole_number("exchange.trade_unit", self.trade_unit, 1)
+            whole_number("exchange.trade_unit", self.trade_unit, 1)
 
     def fields(self) -> set[str]:
         """Store fields the exchange reads, apart from those every store has."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from kronos_lab.backtesting.exchange import ExchangeSettings
-from kronos_lab.backtesting.setting_checks import check_number, check_switch, check_whole_number
 from kronos_lab.data.market import Market
+from kronos_lab.data.settings import positive_number, sound_number, switch, whole_number
 from kronos_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class TopkDropout:
 
     def __post_init__(self) -> None:
         for name in ("topk", "n_drop", "hold_thresh"):  # hold_thresh: shares bought today cannot be sold today
-            check_whole_number(f"strategy.{name}", getattr(self, name), 1)
+            whole_number(f"strategy.{name}", getattr(self, name), 1)
         if self.n_drop > self.topk:
             raise InputError(f"strategy.n_drop={self.n_drop} is more than strategy.topk={self.topk}")
         complaint = "is not a share of the cash (above 0, at most 1)"
-        check_number("strategy.risk_degree", self.risk_degree, lambda share: 0 < share <= 1, complaint)
+        sound_number("strategy.risk_degree", self.risk_degree, lambda share: 0 < share <= 1, complaint)
         for name in ("only_tradable", "forbid_all_trade_at_limit"):
-            check_switch(f"strategy.{name}", getattr(self, name))
+            switch(f"strategy.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ def simulate(
         account: cash to begin with, in currency.
 
     Raises:
-        InputError: more names wanted than scored, fields the market lacks, no session to trade on.
+        InputError: no cash, or see `check_tradable`.
     """
-    check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange, account)
+    positive_number("backtest.account", account)
+    check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange)
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
     market.serve_qlib()
     with _quiet_qlib():
@@ -107,9 +108,7 @@ def simulate(
     return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
 
 
-def check_tradable(
-    market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings, account: float
-) -> None:
+def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings) -> None:
     """Refuse what cannot be traded; worth asking before the forecasts are made.
 
     Args:
@@ -117,13 +116,11 @@ def check_tradable(
         scored_L: number of names scored on each signal day.
         strategy: what to hold.
         exchange: what can be traded.
-        account: cash to begin with, in currency.
 
     Raises:
-        InputError: no cash, bars that are not daily, more names wanted than scored, limits qlib cannot read, fields
-            the market lacks, no session.
+        InputError: bars that are not daily, more names wanted than scored, limits qlib cannot read, fields the market
+            lacks, no session.
     """
-    check_number("backtest.account", account, lambda cash: cash > 0, "is no cash to trade with: give more than 0")
     if market.freq != "day":
         raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
     if strategy.topk > scored_L.max():

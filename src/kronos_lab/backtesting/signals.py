@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from kronos_lab.backtesting.setting_checks import check_number, check_whole_number
+from kronos_lab.data.settings import sound_number, whole_number
 from kronos_lab.errors import InputError
 
 
@@ -34,7 +34,7 @@ class PathReturnSignal(ABC):
     horizon: int
 
     def __post_init__(self) -> None:
-        check_whole_number("signal.horizon", self.horizon, 1)
+        whole_number("signal.horizon", self.horizon, 1)
 
     def __call__(self, close_BPH: np.ndarray, last_close_B: np.ndarray) -> np.ndarray:
         """Scores of B series."""
@@ -68,7 +68,7 @@ class PathQuantile(PathReturnSignal):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("signal.quantile", self.quantile, lambda share: 0 <= share <= 1, "is not between 0 and 1")
+        sound_number("signal.quantile", self.quantile, lambda share: 0 <= share <= 1, "is not between 0 and 1")
 
     def _score(self, return_BP: np.ndarray) -> np.ndarray:
         return np.quantile(return_BP, self.quantile, axis=1)
