@@ -30,13 +30,14 @@ def main(cfg: DictConfig) -> None:
     from lightning.pytorch import seed_everything
     from omegaconf import OmegaConf
 
+    from kronos_lab.data.settings import whole_number
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import begin_run, this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
     from kronos_lab.runs.tracking import tracked
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.outcome import finish_training
-    from kronos_lab.training.predictor_module import PredictorModule
+    from kronos_lab.training.predictor_module import PredictorModule, check_s1_conditioning
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
 
@@ -45,7 +46,11 @@ def main(cfg: DictConfig) -> None:
     prepare_ranks()
     cfg = begin_run(cfg, folder)
     stages = stages_of(cfg.stage, cfg.model.pretrained, cfg.model.pretrained_tokenizer)
-    seed_everything(cfg.seed, workers=True, verbose=False)
+    check_s1_conditioning(cfg.s1_conditioning)
+    optimisation = {stage: instantiate(cfg.optim[stage]) for stage in stages}
+    for stage, chosen in optimisation.items():
+        chosen.check(f"optim.{stage}")
+    seed_everything(whole_number("seed", cfg.seed, least=0, most=2**32 - 1), workers=True, verbose=False)
 
     market, split = instantiate(cfg.market), instantiate(cfg.split)
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
@@ -69,10 +74,11 @@ def main(cfg: DictConfig) -> None:
     outcome: dict[str, float] = {}
     with tracked(logger, settings):
         if "tokenizer" in stages:
-            outcome |= fit(TokenizerModule(tokenizer, instantiate(cfg.optim.tokenizer), **window))
+            outcome |= fit(TokenizerModule(tokenizer, optimisation["tokenizer"], **window))
         if "predictor" in stages:
-            optimisation = instantiate(cfg.optim.predictor)
-            outcome |= fit(PredictorModule(predictor, tokenizer, optimisation, cfg.s1_conditioning, **window))
+            outcome |= fit(
+                PredictorModule(predictor, tokenizer, optimisation["predictor"], cfg.s1_conditioning, **window)
+            )
     finish_training(folder, settings, market, {"tokenizer": tokenizer, "predictor": predictor}, outcome, started)
 
 

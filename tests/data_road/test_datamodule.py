@@ -98,8 +98,19 @@ def test_no_window_is_one_clear_line(small_market):
         make_data(small_market, future).setup("fit")
     with pytest.raises(InputError, match="no universe 'csi9'"):
         make_data(small_market, universe="csi9").setup("fit")
-    with pytest.raises(InputError, match="batch_size=0"):
-        make_data(small_market, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lookback", 0), ("horizon", 0), ("horizon", "foo"), ("batch_size", 0), ("batch_size", 2.5),
+        ("windows_per_epoch", 0), ("val_windows", 0), ("max_gap", -1), ("num_workers", -1), ("clip", 0),
+        ("clip", "foo"), ("rescale", "foo"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_makes_no_sense_is_refused_by_name(small_market, name, value):
+    with pytest.raises(InputError, match=f"^data.{name}={value} must be"):
+        make_data(small_market, **{name: value})
 
 
 def test_the_split_refuses_what_makes_no_sense():
@@ -109,4 +120,19 @@ def test_the_split_refuses_what_makes_no_sense():
         DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", "2024-06-01")
     with pytest.raises(InputError, match=r"split.train_end=yesterday-ish is no date"):
         DateSplit(None, "yesterday-ish", "2024-04-01", "2024-06-28", "2024-07-01", None)
+    with pytest.raises(InputError, match=r"split.test_start=null is no date"):
+        DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", None, None)
+    for no_day in (202403, 2024, True, "2024-13-01"):
+        with pytest.raises(InputError, match=rf"split.train_end={no_day} is no date"):
+            DateSplit(None, no_day, "2024-04-01", "2024-06-28", "2024-07-01", None)
     DateSplit("2024-01-02", "2024-01-02", "2024-01-03", "2024-01-03", "2024-01-04", "2024-01-04")
+
+
+def test_a_day_typed_as_a_number_is_that_day(small_market):
+    """`split.train_end=20240329` on the command line is a number; pandas would take it for nanoseconds since 1970."""
+    numbers = DateSplit(20230901, 20240329, 20240401, 20240628, 20240701, 20241231)
+    days = DateSplit("2023-09-01", "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", "2024-12-31")
+    assert numbers == days
+    for part in ("train", "val", "test"):
+        as_numbers, as_days = (all_rows(make_data(small_market, split).windows(part)) for split in (numbers, days))
+        assert np.array_equal(as_numbers, as_days)

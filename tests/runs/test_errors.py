@@ -56,6 +56,7 @@ def script(tmp_path_factory):
         command = [sys.executable, "job.py", *arguments]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
+    run.folder = folder
     return run
 
 
@@ -69,7 +70,7 @@ def test_a_good_run_says_nothing(script):
     [
         ("modle=tiny", "no setting or group 'modle'"),
         ("model.widht=3", "no setting or group 'model.widht'"),
-        ("model=big", "Could not find 'model/big' Available options in 'model': tiny"),
+        ("model=big", "model=big: choose one of tiny"),
         ("thing.size=-1", "size=-1 is negative: give a positive one"),
         ("+thing.sise=1", "unexpected keyword argument 'sise'"),
         ("needed=???", "needed"),
@@ -82,6 +83,15 @@ def test_bad_input_is_one_line_and_code_1(script, argument, words):
     assert done.returncode == 1, done
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
     assert words in done.stderr
+
+
+def test_a_refused_run_leaves_no_folder(script):
+    made = script.folder / "out" / "job"
+    before = sorted(made.glob("*"))
+    assert script("thing.size=-1").returncode == 1
+    assert sorted(made.glob("*")) == before
+    assert script("thing.size=7").returncode == 1  # a bug: its log may say why
+    assert len(sorted(made.glob("*"))) == len(before) + 1
 
 
 def test_debug_shows_the_trace(script):

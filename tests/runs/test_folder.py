@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -10,6 +11,7 @@ from kronos_lab.runs.folder import (
     new_folder,
     project_root,
     register_resolvers,
+    remove_refused_run,
     run_folder,
     save_config,
 )
@@ -55,6 +57,34 @@ def test_ranks_started_from_outside_must_be_told_their_folder(tmp_path, monkeypa
     with pytest.raises(InputError, match="KRONOS_LAB_RUN_DIR"):
         run_folder(str(tmp_path), "train", "demo")
     assert not (tmp_path / "train").exists()
+
+
+def test_a_refused_run_is_removed_unless_it_holds_something(tmp_path, monkeypatch):
+    def begin(name, *files):
+        folder = Path(run_folder(str(tmp_path), "train", name))
+        for file in ("config.yaml", "train.log", "csv/version_0/hparams.yaml", *files):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).touch()
+        return folder
+
+    for name, files in {
+        "settings only": (),
+        "trained": ("checkpoints/tokenizer-last.ckpt",),
+        "exported": ("predictor/config.json",),
+        "forecast": ("forecasts/part.parquet",),
+    }.items():
+        folder = begin(name, *files)
+        remove_refused_run()
+        assert folder.exists() == bool(files), name
+
+    resumed = tmp_path / "train" / "resumed"
+    resumed.mkdir()
+    (resumed / "config.yaml").touch()
+    run_folder(str(tmp_path), "train", "any", "resumed")
+    monkeypatch.setenv("KRONOS_LAB_RUN_DIR", str(resumed))
+    run_folder(str(tmp_path), "train", "any")
+    remove_refused_run()
+    assert resumed.is_dir()  # it was there before
 
 
 def test_reading_the_folder_twice_creates_one(tmp_path):

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from kronos_lab.data.market import Market
 from kronos_lab.data.normaliser import fit_scale, normalise, warn_of_small_prices
 from kronos_lab.data.sampler import TrainingSampler, ValidationSampler
+from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import DateSplit, Part
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
@@ -81,6 +82,9 @@ class KLineDataModule(LightningDataModule):
         rescale: measure the normaliser's epsilon in units of the price (assets priced far below 1).
         num_workers: processes that gather batches; gathering is fast enough that 0 feeds a CPU and most GPUs.
         seed: of the order of windows.
+
+    Raises:
+        InputError: a length or number makes no sense.
     """
 
     def __init__(
@@ -100,13 +104,18 @@ class KLineDataModule(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        for name, value in {
-            "horizon": horizon,
-            "batch_size": batch_size,
-            "windows_per_epoch": windows_per_epoch,
-        }.items():
-            if value < 1:
-                raise InputError(f"data.{name}={value} must be at least 1")
+        for name, value, least in (
+            ("lookback", lookback, 1),
+            ("horizon", horizon, 1),
+            ("batch_size", batch_size, 1),
+            ("windows_per_epoch", windows_per_epoch, 1),
+            ("val_windows", 1 if val_windows is None else val_windows, 1),
+            ("max_gap", max_gap, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            whole_number(f"data.{name}", value, least)
+        positive_number("data.clip", clip)
+        switch("data.rescale", rescale)
         self.market, self.universe, self.split = market, universe, split
         self.lookback, self.horizon = lookback, horizon
         self.batch_size, self.windows_per_epoch, self.val_windows = batch_size, windows_per_epoch, val_windows

@@ -12,7 +12,9 @@ Part = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class DateSplit:
-    """Ranges of signal days (ISO dates, both ends inclusive), in order and without overlap.
+    """Ranges of signal days (both ends inclusive), in order and without overlap.
+
+    Days may be given as 2024-06-30 or 20240630, the latter as a number too; they are kept as ISO dates.
 
     Contexts reach back over the beginning of a range; labels never reach over its end, see `WindowIndex`.
 
@@ -36,15 +38,16 @@ class DateSplit:
         """Refuse what is no date, and ranges that overlap."""
         previous: tuple[str, pd.Timestamp] | None = None
         for field in fields(self):
-            text = getattr(self, field.name)
-            if text is None:
+            given = getattr(self, field.name)
+            if given is None and field.name in {"train_start", "test_end"}:
                 continue
-            day = parse_day(f"split.{field.name}", text)
+            day = parse_day(f"split.{field.name}", given)
             # A range may be a single day; two ranges may not share one.
             opens_range = field.name.endswith("_start")
             if previous and (day < previous[1] or (opens_range and day == previous[1])):
-                raise InputError(f"split.{field.name}={text} must come after split.{previous[0]}={previous[1].date()}")
+                raise InputError(f"split.{field.name}={given} must come after split.{previous[0]}={previous[1].date()}")
             previous = (field.name, day)
+            object.__setattr__(self, field.name, f"{day:%Y-%m-%d}")
 
     def days(self, part: Part) -> tuple[str | None, str | None]:
         """First and last signal day of a part; None where the market's own range is the limit."""
@@ -63,7 +66,9 @@ def parse_day(key: str, value: object) -> pd.Timestamp:
     Raises:
         InputError: it is no date.
     """
-    day = pd.to_datetime(str(value), errors="coerce")
-    if value is None or pd.isna(day):
-        raise InputError(f"{key}={value} is no date: write it as 2024-06-30")
+    text = str(value)
+    day = pd.to_datetime(text, errors="coerce")
+    if value is None or pd.isna(day) or (text.isdigit() and len(text) != len("20240630")):
+        given = "null" if value is None else text
+        raise InputError(f"{key}={given} is no date: write it as 2024-06-30")
     return day

@@ -1,5 +1,6 @@
 """Which weights a forecast or a backtest uses: a run folder, a model folder, a Hub id, or the newest finished run."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,10 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
         raise InputError(
             f"{folder} holds no model: give a finished run (with {PREDICTOR_FOLDER}/ and {TOKENIZER_FOLDER}/) "
             f"or a model folder (with {CONFIG_FILE})"
+        )
+    if checkpoint.startswith((".", "~", os.sep)) or checkpoint.count("/") != 1:
+        raise InputError(
+            f"there is no {checkpoint}: give a run folder, a model folder, or a Hub id such as NeoQuasar/Kronos-small"
         )
     known = tokenizer or _TOKENIZER_OF_PUBLISHED.get(_split_revision(checkpoint)[0])
     if known is None:

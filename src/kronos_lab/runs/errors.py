@@ -2,21 +2,27 @@
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import remove_refused_run
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+# Hydra's words for model=foo, and OmegaConf's before an error of `runs.folder`, which is called while it composes.
+UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
+WHILE_COMPOSING = "InputError raised while resolving interpolation: "
 
 
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Decorate a `hydra.main` function: bad input, a wrong key, Ctrl-C end in one line on stderr.
 
     Exit code 1 for errors, 130 for Ctrl-C. `debug=true` on the command line shows the stack trace. An exception
-    that is no answer to something the user gave is a bug, and keeps its trace.
+    that is no answer to something the user gave is a bug, and keeps its trace. A run that was refused before it did
+    anything leaves no folder behind.
     """
 
     @functools.wraps(main)
@@ -33,6 +39,8 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             raise
         except Exception as error:  # every kind is looked at here, and the unknown ones go on as they are
             line = explain(error)
+            if line is not None:
+                remove_refused_run()
             if line is None or _debug():
                 raise
             _leave(f"error: {line}", EXIT_ERROR)
@@ -82,6 +90,14 @@ def _let_hydra_raise() -> None:
 def _explain_composition(error: BaseException, chain: list[BaseException]) -> str:
     """A wrong key or value found while the configuration was composed or read."""
     message = str(error) or str(chain[-1])
+    unknown = UNKNOWN_OPTION.search(message)
+    if unknown:
+        group, given, options = unknown[1], unknown[2], unknown[3].split()
+        # Beside other options a `default` is what they have in common.
+        named = [option for option in options if option != "default" or len(options) == 1]
+        return f"{group}={given}: choose one of {', '.join(named)}"
+    if message.startswith(WHILE_COMPOSING):
+        return message.removeprefix(WHILE_COMPOSING).splitlines()[0]
     if message.startswith("Could not override '") and ("Key '" in str(chain[-1]) or "No match" in message):
         key = message.split("'")[1]
         return f"there is no setting or group {key!r}; --help lists the groups, --cfg job every setting"

@@ -7,6 +7,7 @@ Configurations reach this file through resolvers: `${project_root:}` is the fold
 
 import itertools
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from kronos_lab.errors import InputError
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 RUN_DIR_VARIABLE = "KRONOS_LAB_RUN_DIR"
+# What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
+WRITTEN_BEFORE_ANYTHING_HAPPENS = {CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard"}
+
+_made_here: list[Path] = []  # run folders that this process made
 
 
 def project_root() -> Path:
@@ -62,7 +67,21 @@ def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) ->
     ranks = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
     if ranks > 1 and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
         raise InputError(f"{ranks} ranks started from outside need one run folder: set {RUN_DIR_VARIABLE}=<folder>")
-    return str(new_folder(Path(outputs) / kind, name))
+    folder = new_folder(Path(outputs) / kind, name)
+    _made_here.append(folder)
+    return str(folder)
+
+
+def remove_refused_run() -> None:
+    """Remove the folder of a run that is refused, if this process made it and nothing has been computed.
+
+    From the first training step, forecast or exported file on it holds something else and is kept.
+    """
+    while _made_here:
+        folder = _made_here.pop()
+        names = {path.name for path in folder.glob("*") if path.suffix != ".log"}
+        if names <= WRITTEN_BEFORE_ANYTHING_HAPPENS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def if_given(value: Any, then: Any, otherwise: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.trainer_settings import blame, check_trainer_settings
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -69,8 +70,12 @@ def check_ranks(trainer: "Trainer") -> None:
 
 
 def build_trainer(make_trainer: Callable[..., "Trainer"], **arguments: Any) -> "Trainer":
-    """Lightning's Trainer; what it refuses of `trainer.*` becomes an `InputError`."""
+    """Lightning's Trainer; what is wrong with `trainer.*` becomes an `InputError`."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    settings = getattr(make_trainer, "keywords", {})
+    check_trainer_settings(settings)
     try:
         return make_trainer(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"trainer.*: {error}") from error
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise InputError(blame(settings, str(error))) from error

@@ -64,6 +64,10 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, path: Path, every_n_steps: int) -> None:
         self.path, self.every_n_steps = path, every_n_steps
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the folder: from here on the run is one to keep, see `remove_refused_run`."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 
 from kronos_lab.data.datamodule import KLineDataModule
+from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 from kronos_lab.runs.ranks import build_trainer, check_ranks
+from kronos_lab.runs.trainer_settings import blame
 from kronos_lab.training.checkpointing import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -68,17 +71,24 @@ def fit_stage(
     if monitor not in module.validation_metrics:
         known = ", ".join(module.validation_metrics)
         raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
+    whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
+    settings = make_trainer.keywords
+    if settings.get("max_epochs") == -1 and settings.get("max_steps") in {-1, None}:
+        raise InputError("trainer.max_epochs=-1: the learning rate's schedule needs an end, give trainer.max_steps too")
     checkpoints = folder / "checkpoints"
     last = checkpoints / f"{module.stage}-last.ckpt"
-    module.max_steps = make_trainer.keywords.get("max_steps", -1)
+    callbacks = list(make_callbacks().values())
+    if not settings.get("enable_progress_bar", True):  # Lightning refuses to have it switched off and given
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+    module.max_steps = settings.get("max_steps") or -1
     trainer = build_trainer(
         make_trainer,
         max_steps=-1,  # `StepLimit` in its place
-        precision=make_trainer.keywords.get("precision") or default_precision(make_trainer.keywords["accelerator"]),
+        precision=settings.get("precision") or default_precision(settings["accelerator"]),
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
-            *make_callbacks().values(),
+            *callbacks,
             StepLimit(module.max_steps),
             StopBetweenSteps(last),
             BestCheckpoint(checkpoints, module.stage, monitor),
@@ -88,8 +98,6 @@ def fit_stage(
         default_root_dir=folder,
     )
     check_ranks(trainer)
-    if trainer.limit_val_batches == 0:
-        raise InputError("trainer.limit_val_batches=0: without validation there is no best checkpoint to keep")
     epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
     if epochs is not None and every is not None and 0 < epochs < every:
         raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
@@ -99,7 +107,12 @@ def fit_stage(
     with warnings.catch_warnings():
         for message in NOT_SO_HERE:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        except ValueError as error:
+            if "`val_check_interval`" in str(error):  # more batches than an epoch has: known when there are batches
+                raise InputError(blame(settings, str(error))) from error
+            raise
     best = best_checkpoint(checkpoints, module.stage)
     module.load_state_dict(best["state_dict"])
     if trainer.is_global_zero:

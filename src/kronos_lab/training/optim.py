@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from kronos_lab.data.settings import positive_number
+from kronos_lab.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,22 @@ class Optimisation:
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
     schedule: Callable[..., LRScheduler] | None
     gradient_clip: float | None
+
+    def check(self, key: str) -> None:
+        """Try the settings on a parameter of no use, so that a wrong one ends the run before it began.
+
+        Args:
+            key: where in the configuration they are.
+
+        Raises:
+            InputError: one of them cannot be used.
+        """
+        if self.gradient_clip is not None:
+            positive_number(f"{key}.gradient_clip", self.gradient_clip)
+        try:
+            self.configure([nn.Parameter(torch.zeros(1))], total_steps=100)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{key}: {error}") from error
 
     def configure(self, parameters: Iterable[nn.Parameter], total_steps: int) -> OptimizerLRScheduler:
         """What `LightningModule.configure_optimizers` returns; the schedule advances every step."""

@@ -14,6 +14,12 @@ from kronos_lab.training.optim import Optimisation
 from kronos_lab.training.stage_module import StageModule
 
 
+def check_s1_conditioning(given: str) -> None:
+    """Refuse what is no choice; before the first stage has been trained, if it is asked then."""
+    if given not in get_args(S1Conditioning):
+        raise InputError(f"s1_conditioning={given}: choose one of {', '.join(get_args(S1Conditioning))}")
+
+
 class PredictorModule(StageModule):
     """Trains a predictor on the tokens of a frozen tokenizer.
 
@@ -45,8 +51,7 @@ class PredictorModule(StageModule):
         horizon: int,
         seed: int,
     ) -> None:
-        if s1_conditioning not in get_args(S1Conditioning):
-            raise InputError(f"s1_conditioning={s1_conditioning}: choose one of {', '.join(get_args(S1Conditioning))}")
+        check_s1_conditioning(s1_conditioning)
         super().__init__(optimisation, lookback, horizon, seed)
         self.predictor = predictor.train()
         self.tokenizer = tokenizer.eval().requires_grad_(False)

@@ -1,0 +1,123 @@
+"""`python train.py` with a value that cannot be used: one line, code 1, and no folder left behind.
+
+One value for each place that refuses; what each place refuses is tested where it is.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kronos_lab.runs.folder import project_root
+
+SMALL = [
+    "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
+    "model.epochs=1", "split.train_end=20240329", "split.val_start=20240401", "split.val_end=20240628",
+    "model.tokenizer.d_model=16", "model.predictor.d_model=16", "trainer.accelerator=cpu", "logger=csv",
+]  # fmt: skip
+REFUSED = {
+    "split.test_start=null": "split.test_start=null is no date",
+    "trainer.precision=foo": "trainer.precision=foo: ",
+    "trainer.devices=0": "trainer.devices=0: ",
+    "trainer.val_check_interval=1000": "trainer.val_check_interval=1000: ",
+    "checkpoint_every_n_steps=0": "checkpoint_every_n_steps=0 must be a whole number, at least 1",
+    "data.batch_size=0": "data.batch_size=0 must be a whole number, at least 1",
+    "seed=-1": "seed=-1 must be a whole number",
+    "stage=foo": "stage=foo: choose one of both, tokenizer, predictor",
+    "s1_conditioning=foo": "s1_conditioning=foo: choose one of sampled, teacher",  # before the tokenizer is trained
+    "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same
+    "universe=foo": "universe=foo: choose one of all, csi1000, csi300, csi500, csi800",
+    "model=foo": "model=foo: choose one of kronos_base, kronos_mini, kronos_small, tiny",
+    "model.pretrained=foo": "there is no foo: give a run folder",
+    "market.store=/nowhere": "/nowhere",
+    "name=a/b": "name='a/b' cannot be a folder name",
+}
+# One process runs all commands: importing torch and Lightning takes longer than refusing.
+DRIVER = """
+import contextlib, io, json, os, runpy, sys
+script, commands = sys.argv[1:]
+results = {}
+for name, arguments in json.loads(commands).items():
+    sys.argv = [script, *arguments]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        except BaseException as error:
+            code = repr(error)
+    results[name] = {"code": code, "err": err.getvalue()}
+print("RESULTS" + json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def commands(small_market, tmp_path_factory) -> dict[str, Any]:
+    """Every refused command, then those of `FURTHER`, in this order."""
+    folder = tmp_path_factory.mktemp("refused")
+    (folder / "told").mkdir()
+    common = [
+        "market=qlib", f"market.store={small_market.store}", "market.name=small", f"paths.outputs={folder / 'out'}",
+        f"paths.cache={folder / 'cache'}", *SMALL,
+    ]  # fmt: skip
+    further = {
+        "progress off": ["name=quiet", "trainer.enable_progress_bar=false", "trainer.max_steps=1"],
+        "diverged": ["name=diverged", "optim.tokenizer.optimizer.lr=1e30"],
+        "told": [f"hydra.run.dir={folder / 'told'}", "data.batch_size=0"],
+    }
+    every = {argument: [*common, argument] for argument in REFUSED}
+    every |= {name: [*common, *arguments] for name, arguments in further.items()}
+    every["resume"] = [f"resume={folder / 'out' / 'train' / 'diverged'}", "seed=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(project_root() / "train.py"), json.dumps(every)],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "RESULTS" in done.stdout, done.stderr
+    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+
+
+@pytest.mark.parametrize(("argument", "words"), REFUSED.items(), ids=REFUSED)
+def test_is_refused_in_one_line(commands, argument, words):
+    done = commands[argument]
+    assert done["code"] == 1, done
+    assert done["err"].startswith("error: ") and done["err"].count("\n") == 1, done["err"]
+    assert words in done["err"]
+
+
+def runs(commands) -> list[str]:
+    return sorted(path.name for path in Path(commands["folder"], "out", "train").iterdir())
+
+
+def test_a_refused_run_leaves_no_folder_and_one_that_has_trained_does(commands):
+    assert commands["diverged"]["code"] == 1 and "training diverged" in commands["diverged"]["err"]
+    assert commands["progress off"] == {"code": 0, "err": ""}
+    assert runs(commands) == ["diverged", "quiet"]
+
+
+def test_a_folder_that_was_there_before_is_kept(commands):
+    assert commands["told"]["code"] == 1
+    assert (commands["folder"] / "told").is_dir()
+    assert commands["resume"]["code"] == 1 and "leave out seed=1" in commands["resume"]["err"]
+    assert (commands["folder"] / "out" / "train" / "diverged" / "config.yaml").is_file()
+
+
+def test_days_may_be_numbers(commands):
+    """As typed without quotes; the configuration keeps them as they were, the split reads days."""
+    from hydra.utils import instantiate
+
+    from kronos_lab.runs.folder import load_config
+
+    config = load_config(commands["folder"] / "out" / "train" / "quiet")
+    assert config.split.train_end == 20240329
+    split = instantiate(config.split)
+    assert split.days("train") == (None, "2024-03-29") and split.days("val") == ("2024-04-01", "2024-06-28")
