@@ -27,6 +27,8 @@ REFUSED = {
     "checkpoint_every_n_steps=0": "checkpoint_every_n_steps=0 must be a whole number, at least 1",
     "data.batch_size=0": "data.batch_size=0 must be a whole number, at least 1",
     "seed=-1": "seed=-1 must be a whole number",
+    "data.lokback=90": "there is no setting or group 'data.lokback'",
+    "monitor=val_los": "monitor=val_los is no metric of the tokenizer stage",
     "stage=foo": "stage=foo: choose one of both, tokenizer, predictor",
     "s1_conditioning=foo": "s1_conditioning=foo: choose one of sampled, teacher",  # before the tokenizer is trained
     "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same
