@@ -180,3 +180,14 @@ def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_mar
     ledger = replace(backtest.ledger, holdings=pd.concat([holdings, kept], ignore_index=True))
     again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [])
     assert [gone in warning for warning in again.warnings] == [True]
+
+
+def test_a_short_test_and_one_without_a_trade_are_warnings(backtest, small_market):
+    from dataclasses import replace
+
+    from kronos_lab.backtesting.results import evaluate
+
+    idle = replace(backtest.ledger, daily=backtest.ledger.daily.iloc[:10], trades=backtest.ledger.trades.iloc[:0])
+    again = evaluate(small_market, backtest.score_LN, idle, backtest.against, backtest.coverage, HORIZON, [])
+    assert "only 10 sessions" in again.warnings[0]
+    assert "nothing was traded: backtest.account" in again.warnings[1]

@@ -60,7 +60,7 @@ def finish_backtest(
     save_report(
         folder,
         results,
-        title=f"{settings['universe']['name']}, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}",
+        title=f"Backtest of {settings['universe']['name']}, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}",
         lead=f"Market {market.name}, {checkpoint}",
         facts={
             "Market": f"{market.name}, fingerprint {market.fingerprint}",

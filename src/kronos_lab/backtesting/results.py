@@ -20,6 +20,8 @@ from kronos_lab.evaluation.ranking import (
     open_to_open_return,
 )
 
+FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -111,7 +113,8 @@ def evaluate(
     """Everything there is to say about scores and what trading them did; rank IC at 1 and `horizon` sessions."""
     ranking = rank(market, score_LN, sorted({1, horizon}))
     metrics = measure(market, ranking, ledger, against, coverage)
-    found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()] + [_frozen(market, ledger)]
+    found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
+    found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
     return Results(score_LN, ledger, against, ranking, coverage, metrics, warnings)
 
@@ -155,6 +158,7 @@ def measure(
             "turnover_per_session": daily["turnover"].mean(),
             "annual_turnover": daily["turnover"].mean() * per_year,
             "annual_cost": daily["cost"].mean() * per_year,
+            "sessions_with_trades": int((daily["turnover"] > 0).sum()),
             "fills": len(ledger.trades),
         },
         "coverage": {
@@ -209,6 +213,19 @@ def conventions(per_year: float) -> dict[str, str]:
     }
 
 
+def _short(ledger: Ledger) -> str | None:
+    """A warning where a year is extrapolated from a few days."""
+    sessions = len(ledger.daily)
+    return f"only {sessions} sessions: figures a year are far from certain" if sessions < FEW_SESSIONS else None
+
+
+def _idle(ledger: Ledger) -> str | None:
+    """A warning where all excess is that of cash."""
+    if len(ledger.trades):
+        return None
+    return "nothing was traded: backtest.account buys no lot, or no name could be bought at the open"
+
+
 def _frozen(market: Market, ledger: Ledger) -> str | None:
     """A warning where names held at the end have no bar from the last session on: delisted, or suspended for good."""
     last = ledger.daily.index[-1]
@@ -221,8 +238,9 @@ def _frozen(market: Market, ledger: Ledger) -> str | None:
         return None
     share = frozen["value"].sum() / ledger.daily["account"].iloc[-1]
     return (
-        f"{len(frozen)} names, {share:.1%} of the account at the end, have no bars any more and keep their last "
-        f"price and place: {', '.join(frozen.index[:5])}{', ...' if len(frozen) > 5 else ''}"
+        f"held to the end without bars, at the last price: {', '.join(frozen.index[:5])}"
+        f"{', ...' if len(frozen) > 5 else ''} ({share:.1%} of the account); each uses up one of strategy.n_drop "
+        "replacements every day, as it ranks last and cannot be sold: strategy.only_tradable=true passes it over"
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kronos_lab.backtesting.performance import drawdown, equity_curve
 from kronos_lab.backtesting.results import Results
@@ -52,8 +52,8 @@ def equity_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.
         benchmarks: daily returns by label, on the same days.
     """
     figure, (growth, falls) = _figure(rows=2, height=5.2, ratios=(2.2, 1))
-    _line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio", zorder=3)
-    _line(growth, equity_curve(gross), color=BEFORE_COST, linewidth=1.2, label="before cost")
+    _line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio, with cost", zorder=3)
+    _line(growth, equity_curve(gross), color=BEFORE_COST, linewidth=1.2, label="portfolio, before cost")
     _line(falls, 100 * drawdown(net), color=PORTFOLIO, linewidth=1.2, zorder=3)
     falls.fill_between(net.index, 100 * drawdown(net), 0, color=PORTFOLIO, alpha=0.2, linewidth=0)
     for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
@@ -116,7 +116,8 @@ def coverage_figure(coverage: pd.DataFrame) -> Figure:
     labels = ["scored", "suspended", "without bars", "lookback too short"]
     axes.stackplot(coverage.index, *counts, labels=labels, colors=COVERAGE_COLOURS, linewidth=0)
     axes.set_ylim(bottom=0)
-    _finish(axes, "Members of each day")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes, "Members of each day, number of names")
     return figure
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
 RANKING_COLUMNS = ("mean", "std", "ICIR", "naive t", "days")
 KINDS = {"rank_ic": "rank IC", "ic": "IC"}
+OVER = {"equal_weight": "equal weight", "index": "the price index"}
 LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
 
 
@@ -90,24 +91,24 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
         figures = ranking[horizon]["rank_ic"]
         how = f"naive t {number(figures['t'], 2)} over {figures['days']} days"
         if int(horizon) > 1:
-            how += "; labels of successive days overlap, so it is too large"
+            how += "; labels of successive days overlap: t is overstated"
         lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
     for name, excess in metrics["excess"].items():
         with_cost, before = excess["with_cost"], excess["without_cost"]
         lines.append(
             Line(
-                f"Excess over {'equal weight' if name == 'equal_weight' else 'the index'}, with cost",
+                f"Annual excess over {OVER[name]}, with cost",
                 percent(with_cost["annual_return"]),
-                f"a year, information ratio {number(with_cost['information_ratio'], 2)}; before cost "
+                f"information ratio {number(with_cost['information_ratio'], 2)}; before cost "
                 f"{percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
             )
         )
     own, trading = metrics["portfolio"]["with_cost"], metrics["trading"]
-    how = f"with cost, arithmetic; {percent(own['total_return'])} in all"
-    lines.append(Line("Annual return", percent(own["annual_return"]), how))
-    lines.append(Line("Maximum drawdown", percent(own["max_drawdown"]), "of the portfolio, with cost"))
-    how = f"of the account a day, bought + sold; costs {percent(trading['annual_cost'])} a year"
-    lines.append(Line("Turnover", percent(trading["turnover_per_session"]), how))
+    how = f"arithmetic; {percent(own['total_return'])} in all"
+    lines.append(Line("Annual return, with cost", percent(own["annual_return"]), how))
+    lines.append(Line("Maximum drawdown, with cost", percent(own["max_drawdown"]), "of the portfolio"))
+    how = f"of the account, bought + sold; costs {percent(trading['annual_cost'])} a year"
+    lines.append(Line("Turnover per session", percent(trading["turnover_per_session"]), how))
     return lines
 
 
@@ -125,8 +126,7 @@ def returns_table(metrics: Mapping[str, Any]) -> Table:
     for benchmark in metrics["benchmarks"].values():
         rows.append(row(_capital(benchmark["label"]), benchmark))
     for name, excess in metrics["excess"].items():
-        over = "equal weight" if name == "equal_weight" else "the index"
-        rows += [row(f"Excess over {over}, {text}", excess[kind]) for kind, text in costs.items()]
+        rows += [row(f"Excess over {OVER[name]}, {text}", excess[kind]) for kind, text in costs.items()]
     conventions = metrics["conventions"]
     note = (
         f"Annual return: {conventions['annual_return']}. Excess: {conventions['excess']}. "
@@ -157,11 +157,12 @@ def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     trading, sessions = metrics["trading"], metrics["sessions_traded"]
     return [
         ("Sessions traded", f"{sessions['count']} ({sessions['first']} to {sessions['last']})"),
-        ("Account at the end", f"{trading['final_account']:,.0f}"),
-        ("Names held, mean", number(trading["mean_names_held"], 1)),
+        ("Sessions with a trade", f"{trading['sessions_with_trades']}"),
+        ("Account at the end, in the market's currency", f"{trading['final_account']:,.0f}"),
+        ("Names held, mean over sessions", number(trading["mean_names_held"], 1)),
         ("Cash at the close, mean share of the account", percent(trading["mean_cash_share"])),
         ("Turnover a year (bought + sold), times the account", number(trading["annual_turnover"], 1)),
-        ("Costs a year", percent(trading["annual_cost"])),
+        ("Costs a year, share of the account", percent(trading["annual_cost"])),
         ("Fills", f"{trading['fills']:,}"),
     ]
 
