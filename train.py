@@ -55,7 +55,7 @@ def main(cfg: DictConfig) -> None:
     market, split = instantiate(cfg.market), instantiate(cfg.split)
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
     tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
-    load_starting_weights(
+    starting_weights = load_starting_weights(
         tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
     )
     logger = instantiate(cfg.logger, folder=str(folder))
@@ -79,7 +79,8 @@ def main(cfg: DictConfig) -> None:
             outcome |= fit(
                 PredictorModule(predictor, tokenizer, optimisation["predictor"], cfg.s1_conditioning, **window)
             )
-    finish_training(folder, settings, market, {"tokenizer": tokenizer, "predictor": predictor}, outcome, started)
+    models = {"tokenizer": tokenizer, "predictor": predictor}
+    finish_training(folder, settings, market, split, starting_weights, models, outcome, started)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a backtest takes over from training, and what it says about days the weights have seen."""
 
-from datetime import UTC, datetime
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,45 +9,67 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 BEFORE, AFTER = pd.Timestamp("2024-06-28"), pd.Timestamp("2024-07-01")
+SMALL, TOKENIZER = "NeoQuasar/Kronos-small@901c26c", "NeoQuasar/Kronos-Tokenizer-base"
 
 
-def checkpoint(predictor: str = "outputs/train/demo/predictor", run: bool = True) -> Any:
-    from kronos_lab.runs.checkpoint import Checkpoint
-    from kronos_lab.runs.summary import FinishedRun
-
-    finished = FinishedRun(Path("outputs/train/demo"), "demo", datetime.now(UTC), "demo", {}) if run else None
-    return Checkpoint(predictor, "tokenizer", "title", finished)
-
-
-def trained(pretrained: str | None = None, val_end: str = "2023-12-31") -> DictConfig:
+def trained(val_end: str | int = "2023-12-31") -> DictConfig:
     data = {"lookback": 64, "horizon": 5, "max_gap": 20, "clip": 5.0, "rescale": False}
-    return OmegaConf.create({"data": data, "model": {"pretrained": pretrained}, "split": {"val_end": val_end}})
+    return OmegaConf.create({"data": data, "split": {"val_end": val_end}})
 
 
-def warnings(*arguments: Any) -> list[str]:
+def finish_run(folder: Path, seen_until: str | None) -> str:
+    (folder / "predictor").mkdir(parents=True)
+    summary = {
+        "kind": "train", "name": folder.name, "finished": "2026-01-01T00:00:00+00:00", "market": {"name": "demo"},
+        "weights": {}, "seen_until": seen_until, "started_from": "what it was",
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return f"{folder}/predictor"
+
+
+def warnings(predictor: str, tokenizer: str, config: DictConfig | None, start: pd.Timestamp) -> list[str]:
     from kronos_lab.backtesting.provenance import knowledge_warnings
+    from kronos_lab.runs.checkpoint import Checkpoint
 
-    return knowledge_warnings(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("weights", "config"),
-    [
-        (checkpoint("NeoQuasar/Kronos-small", run=False), None),
-        (checkpoint("NeoQuasar/Kronos-small@901c26c", run=False), None),
-        (checkpoint("somewhere/predictor", run=False), None),
-        (checkpoint(), trained(pretrained="NeoQuasar/Kronos-small")),
-    ],
-)
-def test_weights_that_descend_or_may_descend_from_the_released_ones_are_marked(weights, config):
-    assert [text.split(":")[0] for text in warnings(weights, config, BEFORE)] == ["inside pretraining"]
-    assert warnings(weights, config, AFTER) == []
+    return knowledge_warnings(Checkpoint(predictor, tokenizer, "title"), config, start)
 
 
-def test_a_run_from_random_weights_has_seen_only_its_own_days():
-    assert warnings(checkpoint(), trained(), BEFORE) == []
-    (line,) = warnings(checkpoint(), trained(val_end="2024-07-01"), AFTER)
-    assert line.startswith("inside training")
+def test_published_weights_are_marked_on_the_days_of_their_training():
+    (line,) = warnings(SMALL, TOKENIZER, None, BEFORE)
+    assert line.startswith("inside pretraining: the test starts on 2024-06-28") and "2024-06-30" in line
+    assert warnings(SMALL, TOKENIZER, None, AFTER) == []
+    assert warnings(SMALL, TOKENIZER, None, pd.Timestamp("2024-06-30 15:00")) != []
+
+
+@pytest.mark.parametrize(("start", "marked"), [("2024-03-29", True), ("2024-04-01", False)])
+def test_a_run_is_marked_on_all_days_its_line_has_seen(tmp_path, start, marked):
+    """Whatever its own days were."""
+    run = finish_run(tmp_path / "mine", seen_until="2024-03-29")
+    found = warnings(run, run, trained(val_end="2022-12-30"), pd.Timestamp(start))
+    assert len(found) == marked
+    for line in found:
+        assert line.startswith("inside training: ") and line.endswith("saw days up to 2024-03-29")
+        assert "run mine, itself started from what it was" in line
+
+
+def test_another_tokenizer_may_have_seen_more(tmp_path):
+    run = finish_run(tmp_path / "mine", seen_until="2023-12-29")
+    assert warnings(run, run, trained(), BEFORE) == []
+    assert "2024-06-30" in warnings(run, TOKENIZER, trained(), BEFORE)[0]
+
+
+def test_weights_of_unknown_origin_are_never_without_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    model, run = str(tmp_path / "model"), finish_run(tmp_path / "run", seen_until=None)
+    kinds: list[Any] = [
+        (model, None, BEFORE, "inside pretraining"),
+        (model, None, AFTER, "unknown training days"),
+        (run, trained(), AFTER, "unknown training days"),
+        (run, trained(val_end="2024-07-01"), AFTER, "inside training"),
+        (run, trained(val_end=20240701), AFTER, "inside training"),
+    ]
+    for predictor, config, start, kind in kinds:
+        assert [line.split(":")[0] for line in warnings(predictor, predictor, config, start)] == [kind]
 
 
 def test_settings_are_those_asked_for_then_those_of_training_then_the_defaults():

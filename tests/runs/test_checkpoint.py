@@ -37,7 +37,7 @@ def test_newest_finished_run_of_the_market(tmp_path: Path) -> None:
     found = find_checkpoint(None, None, tmp_path, market="demo")
     assert found.predictor == str(newest / "predictor")
     assert "newest" in found.title and "abc" in found.title
-    assert found.run is not None and not found.published
+    assert found.run is not None
     assert find_checkpoint(None, None, tmp_path, market=None).run.name == "other-market"  # type: ignore[union-attr]
     found.load()
 
@@ -55,7 +55,6 @@ def test_run_folder_by_path_or_name_and_model_folder(tmp_path: Path) -> None:
 def test_hub_ids_know_their_tokenizer(tmp_path: Path) -> None:
     mini = find_checkpoint("NeoQuasar/Kronos-mini@abc", None, tmp_path, None)
     assert mini.tokenizer == "NeoQuasar/Kronos-Tokenizer-2k"
-    assert mini.published
     assert find_checkpoint("somebody/finetuned", "somebody/tokenizer", tmp_path, None).tokenizer == "somebody/tokenizer"
     with pytest.raises(InputError, match="give tokenizer="):
         find_checkpoint("somebody/finetuned", None, tmp_path, None)

@@ -36,7 +36,8 @@ def networks(seed, **predictor_changes):
 def start(pair, pretrained, pretrained_tokenizer, outputs):
     from kronos_lab.training.starting_weights import load_starting_weights
 
-    load_starting_weights(*pair, None if pretrained is None else str(pretrained), pretrained_tokenizer, outputs)
+    pretrained = None if pretrained is None else str(pretrained)
+    return load_starting_weights(*pair, pretrained, pretrained_tokenizer, outputs)
 
 
 def same(network, other):
@@ -66,6 +67,36 @@ def test_dropout_is_the_configuration_s(trained):
 def test_weights_of_another_shape_are_refused(trained):
     with pytest.raises(InputError, match="is another Kronos than model= describes: d_model is 8, not 16"):
         start(networks(seed=2, d_model=16), trained, None, trained)
+
+
+def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained, tmp_path):
+    """A chain of two runs, the second on earlier days than the first; weights of unknown origin; a tokenizer alone."""
+    from kronos_lab.data.split import DateSplit
+    from kronos_lab.runs.summary import read_summary
+    from kronos_lab.training.export import export_model
+    from kronos_lab.training.outcome import finish_training
+
+    def run(name, val_end, pretrained=None, pretrained_tokenizer=None):
+        pair, folder = networks(seed=2), tmp_path / "train" / name
+        weights = start(pair, pretrained, pretrained_tokenizer, tmp_path)
+        models = dict(zip(("tokenizer", "predictor"), pair, strict=True))
+        for part, model in models.items():
+            export_model(model, folder / part)
+        split = DateSplit(None, "2023-12-29", "2024-01-01", val_end, "2024-12-02", None)
+        finish_training(folder, {"name": name, "seed": 1}, small_market, split, weights, models, {}, 0.0)
+        summary = read_summary(folder)
+        return folder, summary["seen_until"], summary["started_from"]
+
+    first, *said = run("first", "2024-06-28")
+    assert said == ["2024-06-28", "random weights"]
+    _, *said = run("second", "2024-03-29", pretrained=first)
+    assert said == ["2024-06-28", "run first, itself started from random weights"]
+    _, *said = run("third", "2024-03-29", pretrained="second")
+    assert said[0] == "2024-06-28" and said[1].startswith("run second, itself started from run first")
+    _, *said = run("on its tokens", 20240329, pretrained_tokenizer=str(first))
+    assert said == ["2024-06-28", "run first, itself started from random weights"]
+    _, *said = run("unknown", "2024-03-29", pretrained=trained)
+    assert said[0] is None and str(trained) in said[1]
 
 
 def test_a_stage_needs_what_it_stands_on():

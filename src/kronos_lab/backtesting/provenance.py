@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from kronos_lab.data.split import parse_day
+from kronos_lab.runs.ancestry import LAST_DAY_OF_PRETRAINING, describe_origin, is_published, seen_until
 from kronos_lab.runs.checkpoint import Checkpoint
 from kronos_lab.runs.folder import load_config
-
-FIRST_DAY_AFTER_PRETRAINING = pd.Timestamp("2024-07-01")  # the released models saw data to June 2024
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,21 @@ def knowledge_warnings(checkpoint: Checkpoint, trained: DictConfig | None, start
         trained: configuration of the training run, if there is one.
         start: first signal day of the test.
     """
-    warnings = []
-    if start < FIRST_DAY_AFTER_PRETRAINING:
-        released = "the released Kronos weights saw data to June 2024"
-        began = f"inside pretraining: the test starts on {start:%Y-%m-%d}, and"
-        if checkpoint.published:
-            warnings.append(f"{began} {released}")
-        elif trained is None:
-            warnings.append(f"{began} {released}, which {checkpoint.predictor} may descend from")
-        elif trained.model.pretrained:
-            warnings.append(f"{began} {released}, which this run began from ({trained.model.pretrained})")
-    if trained is not None and start <= pd.Timestamp(trained.split.val_end):
-        warnings.append(
-            f"inside training: the test starts on {start:%Y-%m-%d}, and the run was trained and validated on days up "
-            f"to {pd.Timestamp(trained.split.val_end):%Y-%m-%d}"
-        )
-    return warnings
+    weights = [checkpoint.predictor, checkpoint.tokenizer]
+    until, first_day = seen_until(weights), start.normalize()
+    began = f"the test starts on {start:%Y-%m-%d}, and"
+    if until is not None:
+        if first_day > pd.Timestamp(until):
+            return []
+        if all(is_published(one) for one in weights):
+            return [f"inside pretraining: {began} the released Kronos weights saw data to {until}"]
+        return [f"inside training: {began} these weights ({describe_origin(weights)}) saw days up to {until}"]
+    own = None if trained is None else parse_day("split.val_end", trained.split.val_end)
+    if own is not None and first_day <= own:
+        return [f"inside training: {began} the run was trained and validated on days up to {own:%Y-%m-%d}"]
+    if first_day <= pd.Timestamp(LAST_DAY_OF_PRETRAINING):
+        return [
+            f"inside pretraining: {began} the released Kronos weights saw data to {LAST_DAY_OF_PRETRAINING}, which "
+            f"{checkpoint.predictor} may descend from"
+        ]
+    return [f"unknown training days: nothing says up to which day {checkpoint.predictor} or its origin was trained"]

@@ -13,11 +13,12 @@ from kronos_lab.runs.summary import FinishedRun, find_finished_training_runs, re
 
 PREDICTOR_FOLDER, TOKENIZER_FOLDER = "predictor", "tokenizer"
 
-_TOKENIZER_OF_PUBLISHED = {
+TOKENIZER_OF_PUBLISHED = {
     "NeoQuasar/Kronos-mini": "NeoQuasar/Kronos-Tokenizer-2k",
     "NeoQuasar/Kronos-small": "NeoQuasar/Kronos-Tokenizer-base",
     "NeoQuasar/Kronos-base": "NeoQuasar/Kronos-Tokenizer-base",
 }
+PUBLISHED = TOKENIZER_OF_PUBLISHED.keys() | set(TOKENIZER_OF_PUBLISHED.values())
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,10 @@ class Checkpoint:
     title: str
     run: FinishedRun | None = None
 
-    @property
-    def published(self) -> bool:
-        """Are these weights as their authors released them?"""
-        return _split_revision(self.predictor)[0] in _TOKENIZER_OF_PUBLISHED
-
     def load(self) -> tuple[KronosTokenizer, Kronos]:
         """Both models, in evaluation mode, checked to belong together."""
-        tokenizer = KronosTokenizer.from_pretrained(*_split_revision(self.tokenizer))
-        predictor = Kronos.from_pretrained(*_split_revision(self.predictor))
+        tokenizer = KronosTokenizer.from_pretrained(*split_revision(self.tokenizer))
+        predictor = Kronos.from_pretrained(*split_revision(self.predictor))
         check_pair(predictor, tokenizer)
         return tokenizer, predictor
 
@@ -94,7 +90,7 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
         raise InputError(
             f"there is no {checkpoint}: give a run folder, a model folder, or a Hub id such as NeoQuasar/Kronos-small"
         )
-    known = tokenizer or _TOKENIZER_OF_PUBLISHED.get(_split_revision(checkpoint)[0])
+    known = tokenizer or TOKENIZER_OF_PUBLISHED.get(split_revision(checkpoint)[0])
     if known is None:
         raise InputError(f"checkpoint {checkpoint} does not say which tokenizer it needs: give tokenizer=")
     return Checkpoint(checkpoint, known, f"{checkpoint} with {known}")
@@ -118,7 +114,8 @@ def _of_folders(predictor: Path, tokenizer: str | None) -> Checkpoint:
     return Checkpoint(str(predictor), chosen, f"{predictor} with {chosen}")
 
 
-def _split_revision(path_or_id: str) -> tuple[str, str | None]:
+def split_revision(path_or_id: str) -> tuple[str, str | None]:
+    """A folder as it is, or the id and the revision of `id@revision`."""
     if Path(path_or_id).expanduser().is_dir():
         return path_or_id, None
     name, _, revision = path_or_id.partition("@")

@@ -30,6 +30,8 @@ class FinishedRun:
     finished: datetime
     market: str
     weights: dict[str, str]
+    seen_until: str | None = None  # last day its weights may have seen, see `ancestry`; None where that is unknown
+    started_from: str = "unknown weights"
 
 
 def write_summary(
@@ -44,6 +46,7 @@ def write_summary(
     weights: Mapping[str, str],
     started: float,
     headline: Mapping[str, float],
+    further: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `<folder>/summary.json`, atomically and last: it is the mark that the run finished.
 
@@ -58,6 +61,7 @@ def write_summary(
         weights: content hash per model, e.g. {"tokenizer": ..., "predictor": ...}.
         started: `time.time()` when the run began.
         headline: the figures one looks at first; NaN and infinity are written as null.
+        further: what runs of this kind alone have to say.
     """
     now = time.time()
     return write_json(
@@ -72,6 +76,7 @@ def write_summary(
             "market": {"name": market, "fingerprint": market_fingerprint},
             "weights": dict(weights),
             "headline": dict(headline),
+            **(further or {}),
             "git": git_state(),
             "versions": package_versions(),
             "config": config,
@@ -93,7 +98,15 @@ def read_run(folder: Path) -> FinishedRun | None:
     if not summary or summary.get("kind") != "train":
         return None
     finished = datetime.fromisoformat(summary["finished"])
-    return FinishedRun(folder, summary["name"], finished, summary["market"]["name"], summary["weights"])
+    return FinishedRun(
+        folder,
+        summary["name"],
+        finished,
+        summary["market"]["name"],
+        summary["weights"],
+        summary.get("seen_until"),
+        summary.get("started_from", FinishedRun.started_from),
+    )
 
 
 def find_finished_training_runs(outputs: Path, market: str | None = None) -> list[FinishedRun]:

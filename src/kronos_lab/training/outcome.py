@@ -1,14 +1,16 @@
 """The end of a training run: what is on disk, in `summary.json` and on the screen."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from kronos_lab.data.market import Market
+from kronos_lab.data.split import DateSplit
 from kronos_lab.models.hub import weights_fingerprint
+from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
 
@@ -19,6 +21,8 @@ def finish_training(
     folder: Path,
     settings: Mapping[str, Any],
     market: Market,
+    split: DateSplit,
+    starting_weights: Sequence[str],
     models: Mapping[str, nn.Module],
     outcome: Mapping[str, float],
     started: float,
@@ -29,6 +33,8 @@ def finish_training(
         folder: the run folder.
         settings: the resolved configuration.
         market: what was trained on.
+        split: the days trained and validated on.
+        starting_weights: what `load_starting_weights` loaded.
         models: the networks by the name of their folder; those exported are summarised.
         outcome: validation metrics of the exported weights.
         started: `time.time()` when the run began.
@@ -47,6 +53,10 @@ def finish_training(
         weights={name: weights_fingerprint(model) for name, model in exported.items()},
         started=started,
         headline=outcome,
+        further={
+            "seen_until": seen_until(starting_weights, trained_until=split.val_end),
+            "started_from": describe_origin(starting_weights),
+        },
     )
     for name, value in outcome.items():
         log.info("%-27s %.4f", name, value)

@@ -36,7 +36,7 @@ def load_starting_weights(
     pretrained: str | None,
     pretrained_tokenizer: str | None,
     outputs: Path,
-) -> None:
+) -> list[str]:
     """Load the weights a finetune starts from into networks built by the configuration.
 
     The configuration says what the networks look like, dropout included; weights of another shape are refused.
@@ -48,6 +48,9 @@ def load_starting_weights(
         pretrained_tokenizer: run folder, tokenizer folder or Hub id; None takes the one that belongs to
             `pretrained`, and keeps the tokenizer random where there is none either.
         outputs: folder of all runs.
+
+    Returns:
+        Folders or Hub ids of what was loaded; nothing where everything is random.
 
     Raises:
         InputError: nothing is there, or it does not fit the configuration.
@@ -61,12 +64,14 @@ def load_starting_weights(
         _fill(predictor, loaded_predictor, pretrained)
         _fill(tokenizer, loaded_tokenizer, checkpoint.tokenizer)
         log.info("starting from %s", checkpoint.title)
-    elif pretrained_tokenizer is not None:
+        return [checkpoint.predictor, checkpoint.tokenizer]
+    if pretrained_tokenizer is not None:
         name, _, revision = pretrained_tokenizer.partition("@")
         _fill(tokenizer, KronosTokenizer.from_pretrained(name, revision or None), pretrained_tokenizer)
         log.info("starting from tokenizer %s and a random predictor", pretrained_tokenizer)
-    else:
-        log.info("starting from random weights")
+        return [pretrained_tokenizer]
+    log.info("starting from random weights")
+    return []
 
 
 def _fill(model: KronosTokenizer | Kronos, weights: KronosTokenizer | Kronos, where: str) -> None:
