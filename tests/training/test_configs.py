@@ -59,6 +59,23 @@ def test_every_experiment_composes_and_names_what_exists(experiment):
     assert set(instantiate(cfg.callbacks)) == {"progress", "learning_rate"}
 
 
+def test_an_experiment_that_another_script_cannot_use_is_one_line():
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import ConfigCompositionException
+
+    from kronos_lab.runs.errors import explain
+
+    with (
+        initialize_config_dir(str(CONF), version_base="1.3"),
+        pytest.raises(ConfigCompositionException) as error,
+    ):
+        hydra_compose("backtest", overrides=["experiment=csi300_daily"])
+    line = explain(error.value)
+    assert line is not None
+    assert line.startswith("experiment=csi300_daily chooses a model, which this command has none of")
+
+
 def test_what_a_bare_command_means():
     cfg = compose()
     assert (cfg.model.name, cfg.stage, cfg.model.pretrained, cfg.universe.name) == ("tiny", "both", None, "csi300")

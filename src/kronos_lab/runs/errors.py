@@ -12,8 +12,10 @@ from kronos_lab.runs.folder import remove_refused_run
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
-# Hydra's words for model=foo, and OmegaConf's before an error of `runs.folder`, which is called while it composes.
+# Hydra's words for model=foo, for an experiment of another script, and OmegaConf's before an error of `runs.folder`,
+# which is called while it composes.
 UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
+UNKNOWN_GROUP = re.compile(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'\. No match in the defaults list")
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
 
 
@@ -96,6 +98,11 @@ def _explain_composition(error: BaseException, chain: list[BaseException]) -> st
         # Beside other options a `default` is what they have in common.
         named = [option for option in options if option != "default" or len(options) == 1]
         return f"{group}={given}: choose one of {', '.join(named)}"
+    elsewhere = UNKNOWN_GROUP.search(message)
+    if elsewhere:
+        return (
+            f"{elsewhere[1]}={elsewhere[2]} chooses a {elsewhere[3]}, which this command has none of: it is not for it"
+        )
     if message.startswith(WHILE_COMPOSING):
         return message.removeprefix(WHILE_COMPOSING).splitlines()[0]
     if message.startswith("Could not override '") and ("Key '" in str(chain[-1]) or "No match" in message):
