@@ -41,7 +41,16 @@ def main(cfg: DictConfig) -> None:
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)
     print(f"checkpoint  {checkpoint.title}")
     tokenizer, predictor = checkpoint.load()
-    forecaster = Forecaster(tokenizer, predictor, max_context, rescale=switch("rescale", cfg.rescale)).to(device)
+    forecaster = Forecaster(
+        tokenizer,
+        predictor,
+        max_context,
+        rescale=switch("rescale", cfg.rescale),
+        overflow=cfg.forecast.overflow,
+        hop=cfg.forecast.hop,
+        dependency_rope=cfg.forecast.dependency_rope,
+        precision=cfg.forecast.precision,
+    ).to(device)
     paths_PHF = forecast_file(forecaster, series, sampling, paths, cfg.seed)
     save_config(folder, cfg)
     for path in save_forecast(folder, series, paths_PHF):

@@ -58,7 +58,7 @@ def forecast(
     return folder
 
 
-def tiny_module() -> Any:
+def tiny_module(rows_at_once: int = 1000) -> Any:
     from kronos_lab import Kronos, KronosTokenizer
     from kronos_lab.backtesting.forecast_module import ForecastModule
     from kronos_lab.forecasting.forecaster import Forecaster
@@ -67,7 +67,7 @@ def tiny_module() -> Any:
     forecaster = Forecaster(
         KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor")
     )
-    return ForecastModule(forecaster, Sampling(temperature=0.6, top_p=0.9, top_k=0))
+    return ForecastModule(forecaster, Sampling(temperature=0.6, top_p=0.9, top_k=0), rows_at_once)
 
 
 def scores(folder: Path) -> pd.DataFrame:
@@ -172,10 +172,10 @@ class ForgetfulMemory:
         self.forecaster, self.most, self.error = forecaster, most, error
         self.tokenizer, self.predictor = forecaster.tokenizer, forecaster.predictor
 
-    def paths(self, context: Any, *others: Any) -> Any:
+    def paths(self, context: Any, *others: Any, **options: Any) -> Any:
         if len(context) > self.most:
             raise self.error
-        return self.forecaster.paths(context, *others)
+        return self.forecaster.paths(context, *others, **options)
 
 
 def cuda_error() -> Exception:
@@ -199,10 +199,10 @@ def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(forecasts, 
     assert parts[0] == [5, 5, 5, 5]
 
 
-def test_one_series_that_does_not_fit_is_one_clear_line(small_market, tmp_path):
+def test_one_path_that_does_not_fit_is_one_clear_line(small_market, tmp_path):
     module = tiny_module()
     module.forecaster = ForgetfulMemory(module.forecaster, most=0, error=cpu_error())
-    with pytest.raises(InputError, match=r"forecast\.paths"):
+    with pytest.raises(InputError, match="one path of one series does not fit into memory"):
         forecast(tmp_path, small_market, module=module)
 
 
@@ -227,10 +227,10 @@ def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(sm
     working = module.forecaster.paths
     calls = iter(range(5))
 
-    def die_after_five(*inputs: Any) -> Any:
+    def die_after_five(*inputs: Any, **options: Any) -> Any:
         if next(calls, None) is None:
             raise KeyboardInterrupt
-        return working(*inputs)
+        return working(*inputs, **options)
 
     module.forecaster.paths = die_after_five
     with pytest.raises((KeyboardInterrupt, SystemExit)):
@@ -258,19 +258,28 @@ def test_ranks_share_the_batches_without_overlap(world):
     assert sorted(shared) == list(range(5))
 
 
-@pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3)])
+@pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3), (4, 5, 1)])
 def test_the_batch_size_bounds_series_times_paths(size, paths_, series):
     from kronos_lab.backtesting.forecast_batches import series_per_batch
 
     assert series_per_batch(size, paths_) == series
 
 
-@pytest.mark.parametrize(("size", "paths_"), [(4, 5), (1000, 0)])
-def test_more_paths_than_the_bound_are_refused(size, paths_):
+@pytest.mark.parametrize(("size", "paths_"), [(0, 5), (1000, 0)])
+def test_a_batch_of_nothing_is_refused(size, paths_):
     from kronos_lab.backtesting.forecast_batches import series_per_batch
 
-    with pytest.raises(InputError, match=r"forecast\.paths"):
+    with pytest.raises(InputError, match="=0 must be at least 1"):
         series_per_batch(size, paths_)
+
+
+def test_more_paths_than_the_bound_are_forecast_one_bundle_after_another(forecasts, small_market, tmp_path):
+    module = tiny_module(rows_at_once=2)
+    found = paths(forecast(tmp_path, small_market, batch_size=2, end="2024-12-24", module=module))
+    expected = paths(forecasts)
+    assert found.keys() < expected.keys()
+    equal = [np.allclose(expected[series], found[series], rtol=1e-4) for series in found]
+    assert np.mean(equal) >= 0.9999
 
 
 def test_two_ranks_write_each_series_once_and_the_same_as_one(forecasts, small_market, tmp_path):

@@ -1,90 +1,52 @@
 """Forecasts equal the recorded greedy ones, inside the window and past it, and the data-frame API's CSV files."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from decoder_cases import GOLDEN, GREEDY, load_models
+from recomputing_forecaster import RecomputingForecaster
 from safetensors.torch import load_file
-from torch import Tensor
 
-from kronos_lab import Kronos, KronosPredictor, KronosTokenizer
-from kronos_lab.forecasting.decoding import generate
+from kronos_lab import KronosPredictor
+from kronos_lab.forecasting.decoding import Prompt, Window, generate
+from kronos_lab.forecasting.detokenising import decode_paths
 from kronos_lab.forecasting.token_sampling import Sampling
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-GREEDY = Sampling(temperature=1.0, top_k=1)
 FIELDS = ["open", "high", "low", "close", "volume", "amount"]
-
-
-def load_models(name: str) -> tuple[KronosTokenizer, Kronos]:
-    folder = GOLDEN / name
-    return KronosTokenizer.from_pretrained(folder / "tokenizer"), Kronos.from_pretrained(folder / "predictor")
 
 
 @pytest.mark.parametrize("name", ["tiny", "bits10"])
 @pytest.mark.parametrize("run", ["within", "slide", "short"])
-def test_greedy_bars_and_tokens(name: str, run: str) -> None:
+@pytest.mark.parametrize("decoder", ["fast", "plain"])
+def test_greedy_bars_and_tokens(name: str, run: str, decoder: str) -> None:
     tokenizer, predictor = load_models(name)
     expected = load_file(GOLDEN / name / "tensors.safetensors")
     max_context = int(expected[f"greedy_{run}_max_context"])
     bars = expected[f"greedy_{run}"]
     paths = 1 if run == "short" else json.loads((GOLDEN / name / "case.json").read_text())["sample_count"]
+    s1, s2, stamp, future = (expected[key] for key in ("tok_s1", "tok_s2", "x_stamp", "y_stamp"))
+    horizon = future.shape[1]
+    uniforms = torch.rand(len(bars), paths, horizon, 2)
 
     with torch.inference_mode():
-        s1, s2 = generate(
-            predictor,
-            expected["tok_s1"],
-            expected["tok_s2"],
-            expected["x_stamp"],
-            expected["y_stamp"],
-            torch.rand(len(bars), paths, expected["y_stamp"].shape[1], 2),
-            GREEDY,
-            max_context,
-        )
-        decoded = tokenizer.decode((s1[:, -max_context:], s2[:, -max_context:]), half=True)
-    actual = decoded.unflatten(0, (-1, paths)).mean(dim=1)
-    actual = actual[:, -bars.shape[1] :]
-    assert (actual - bars).abs().max() <= 1e-5 * bars.abs().max()
-
-
-def plain_greedy(
-    predictor: Kronos, s1: Tensor, s2: Tensor, stamp: Tensor, steps: int, max_context: int
-) -> tuple[Tensor, Tensor]:
-    """Recompute the whole window for every bar, with the public `decode_s1` and `decode_s2` alone."""
-    for _ in range(steps):
-        length = s1.shape[1]
-        window = slice(max(0, length - max_context), length)
-        logits, hidden = predictor.decode_s1(s1[:, window], s2[:, window], stamp[:, window])
-        next_s1 = logits[:, -1:].argmax(-1)
-        next_s2 = predictor.decode_s2(hidden, next_s1)[:, -1:].argmax(-1)
-        s1, s2 = torch.cat((s1, next_s1), dim=1), torch.cat((s2, next_s2), dim=1)
-    return s1, s2
-
-
-@pytest.mark.parametrize("max_context", [64, 28, 24, 10])
-def test_cached_tokens_equal_plain_recomputation(max_context: int) -> None:
-    _, predictor = load_models("tiny")
-    expected = load_file(GOLDEN / "tiny" / "tensors.safetensors")
-    s1, s2 = expected["tok_s1"][:, -max_context:], expected["tok_s2"][:, -max_context:]
-    stamp = torch.cat((expected["x_stamp"][:, -max_context:], expected["y_stamp"]), dim=1)
-    context, steps = s1.shape[1], expected["y_stamp"].shape[1]
-    with torch.inference_mode():
-        plain = plain_greedy(predictor, s1, s2, stamp, steps, max_context)
-        cached = generate(
-            predictor,
-            s1,
-            s2,
-            stamp[:, :context],
-            stamp[:, context:],
-            torch.rand(len(s1), 1, steps, 2),
-            GREEDY,
-            max_context,
-        )
-    assert torch.equal(cached[0], plain[0])
-    assert torch.equal(cached[1], plain[1])
+        if decoder == "fast":
+            window = slice(-max_context, None)
+            lengths = torch.full((len(s1),), min(s1.shape[1], max_context))
+            prompt = Prompt(s1[:, window], s2[:, window], stamp[:, window], future, lengths)
+            generated = generate(predictor, prompt, uniforms, GREEDY, Window(max_context))
+            actual = decode_paths(tokenizer, (prompt.s1_BC, prompt.s2_BC), generated, lengths, max_context)
+        else:
+            rows = [part.repeat_interleave(paths, 0) for part in (s1, s2, torch.cat((stamp, future), 1))]
+            plain = RecomputingForecaster(tokenizer, predictor, max_context)
+            tokens = plain.generate(*rows, uniforms.flatten(0, 1), GREEDY)
+            decoded = tokenizer.decode([part[:, -max_context:] for part in tokens], half=True)
+            actual = decoded.unflatten(0, (-1, paths))
+    known = min(bars.shape[1], actual.shape[2])  # the record also holds context, as the plain decoder returns it
+    difference = actual.mean(dim=1)[:, -known:] - bars[:, -known:]
+    assert difference.abs().max() <= 1e-5 * bars.abs().max()
 
 
 def predictor_api(name: str, max_context: int) -> KronosPredictor:

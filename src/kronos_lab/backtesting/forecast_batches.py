@@ -56,13 +56,11 @@ class BatchPlan:
 
 
 def series_per_batch(backtest_batch_size: int, paths: int) -> int:
-    """Series of a batch under the bound on series × paths; InputError where not even one fits."""
-    if not 1 <= paths <= backtest_batch_size:
-        raise InputError(
-            f"forecast.paths={paths} must lie between 1 and backtest_batch_size={backtest_batch_size}, "
-            "the bound on series × paths"
-        )
-    return backtest_batch_size // paths
+    """Series of a batch under the bound on series × paths; more paths than that wait for one another."""
+    for name, value in (("backtest_batch_size", backtest_batch_size), ("forecast.paths", paths)):
+        if value < 1:
+            raise InputError(f"{name}={value} must be at least 1")
+    return max(1, backtest_batch_size // paths)
 
 
 class ForecastBatch(NamedTuple):

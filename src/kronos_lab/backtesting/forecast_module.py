@@ -1,7 +1,5 @@
 """The forecaster as Lightning runs it over a universe, and how far it is."""
 
-import logging
-import time
 from typing import Any
 
 import torch
@@ -11,11 +9,11 @@ from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast, Forecas
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.progress import SeriesProgress
 from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.forecasting.within_memory import WithinMemory
 
 CLOSE = FIELDS.index("close")
-
-log = logging.getLogger(__name__)
 
 
 class ForecastModule(LightningModule):
@@ -24,35 +22,35 @@ class ForecastModule(LightningModule):
     Args:
         forecaster: tokenizer and predictor.
         sampling: how tokens are drawn.
+        rows_at_once: upper bound on series × paths.
     """
 
-    def __init__(self, forecaster: Forecaster, sampling: Sampling) -> None:
+    def __init__(self, forecaster: Forecaster, sampling: Sampling, rows_at_once: int) -> None:
         super().__init__()
         self.forecaster = forecaster
         self.tokenizer = forecaster.tokenizer  # as submodules: Lightning moves them to the device
         self.predictor = forecaster.predictor
         self.sampling = sampling
-        self._most_at_once: int | None = None
+        self._memory = WithinMemory(rows_at_once)
 
     def predict_step(self, batch: ForecastBatch, batch_idx: int) -> Forecast:
         """Forecast one batch.
 
         Raises:
-            InputError: not even one series fits into memory, or a forecast is not finite.
+            InputError: not even one path of a series fits into memory, or a forecast is not finite.
         """
-        parts: list[int] = []
-        done: list[torch.Tensor] = []
-        series, begin = len(batch.symbol_B), 0
-        while begin < series:
-            size = min(self._most_at_once or series, series - begin)
-            paths = self._paths(batch, slice(begin, begin + size))
-            if paths is None:
-                self._most_at_once = _half(size)
-                continue
-            done.append(paths)
-            parts.append(size)
-            begin += size
-        paths_BPHF = torch.cat(done)
+
+        def forecast(series: slice, rows_at_once: int) -> torch.Tensor:
+            return self.forecaster.paths(
+                torch.from_numpy(batch.context_BCF[series]),
+                torch.from_numpy(batch.stamp_BC5[series]),
+                torch.from_numpy(batch.future_stamp_BH5[series]),
+                torch.from_numpy(batch.uniforms_BPH2[series]),
+                self.sampling,
+                rows_at_once=rows_at_once,
+            )
+
+        paths_BPHF, parts = self._memory.run(forecast, *batch.uniforms_BPH2.shape[:2])
         finite_B = paths_BPHF.isfinite().flatten(1).all(dim=1)
         if not finite_B.all():
             first = int((~finite_B).nonzero()[0])
@@ -66,73 +64,34 @@ class ForecastModule(LightningModule):
             paths_BPHF=paths_BPHF.numpy(),
         )
 
-    def _paths(self, batch: ForecastBatch, part: slice) -> torch.Tensor | None:
-        """Paths of a part of the batch on the CPU, or None where memory ran out."""
-        inputs = (batch.context_BCF, batch.stamp_BC5, batch.future_stamp_BH5, batch.uniforms_BPH2)
-        context, stamp, future_stamp, uniforms = (torch.from_numpy(x[part]).to(self.device) for x in inputs)
-        try:
-            return self.forecaster.paths(context, stamp.long(), future_stamp.long(), uniforms, self.sampling).cpu()
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            return None
-
-
-def _half(size: int) -> int:
-    """Half of what did not fit, with the memory of the attempt given back."""
-    if size == 1:
-        raise InputError("one series does not fit into memory: lower forecast.paths or data.lookback")
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    log.warning("out of memory with %d series at once: going on with %d", size, size // 2)
-    return size // 2
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has an error of its own for it, the CPU allocator only a message."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
 
 class ForecastProgress(Callback):
     """A bar on rank 0: series done, series per second over all ranks, time left.
 
     Args:
-        plan: the batches of all ranks.
+        plan: the batches of all ranks; every rank is taken to be as fast as this one.
     """
 
     def __init__(self, plan: BatchPlan) -> None:
         self.plan = plan
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count; every rank is taken to be as fast as this one."""
-        self.started = time.perf_counter()
-        if not trainer.is_global_zero:
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("forecasting"), BarColumn(), MofNCompleteColumn(), TextColumn("series"),
-            TextColumn("{task.fields[rate]:,.0f} series/s"), TimeRemainingColumn(),
-        )  # fmt: skip
-        self._bar = Progress(*columns)
-        self._task = self._bar.add_task("", total=self.plan.series, rate=0.0)
-        self._bar.start()
+        """Begin to count."""
+        self._progress = SeriesProgress(self.plan.series, shown=trainer.is_global_zero, transient=False)
+        self._progress.start()
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any, **kwargs: Any
     ) -> None:
         """One batch further, on every rank."""
-        if trainer.is_global_zero:
-            done = min(self.plan.rows(outputs.batch + trainer.world_size - 1).stop, self.plan.series)
-            rate = done / (time.perf_counter() - self.started)
-            self._bar.update(self._task, completed=done, rate=rate)
+        done = self.plan.rows(outputs.batch + trainer.world_size - 1).stop
+        self._progress.update(min(done, self.plan.series))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the finished bar on the screen."""
-        if trainer.is_global_zero:
-            self._bar.stop()
+        self._progress.stop()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back."""
-        if trainer.is_global_zero and hasattr(self, "_bar"):
-            self._bar.stop()
+        if hasattr(self, "_progress"):
+            self._progress.stop()

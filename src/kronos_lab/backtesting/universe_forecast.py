@@ -105,7 +105,14 @@ def forecast_universe(
         InputError: the trainer's arguments do not go together, or would leave part of the forecasts out.
     """
     plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
-    settings = {**origin, "sampling": asdict(sampling), "max_context": forecaster.max_context, "clip": forecaster.clip}
+    settings = {
+        **origin,
+        "sampling": asdict(sampling),
+        "window": asdict(forecaster.window),
+        "precision": forecaster.precision,
+        "clip": forecaster.clip,
+        "rescale": forecaster.rescale,
+    }
     trainer = build_trainer(
         make_trainer,
         callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
@@ -123,5 +130,5 @@ def forecast_universe(
             "forecasts out, and an incomplete backtest says nothing: leave it out, and choose a shorter backtest.end"
         )
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
-    trainer.predict(ForecastModule(forecaster, sampling), data, return_predictions=False)
+    trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
     return trainer.is_global_zero

@@ -1,78 +1,214 @@
-"""Autoregressive decoding of token pairs with a key/value cache: the prompt is encoded once, then one token a step.
+"""Autoregressive decoding of token pairs: which bars the predictor sees at each step, and what is drawn.
 
-Shapes: B series, P paths, C context bars, H horizon bars.
+While context and generated bars fit into the window, each step computes one position per path (`PathDecoder`). Past
+it, `overflow` decides.
+
+Shapes: B series, P paths, G paths decoded together, C context bars, H horizon bars, M = max_context.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from kronos_lab.errors import InputError
+from kronos_lab.forecasting.key_values import series_at_once
+from kronos_lab.forecasting.path_decoder import DependencyRope, PathDecoder
 from kronos_lab.forecasting.token_sampling import Sampling
-from kronos_lab.models.predictor import Kronos, PredictorCache
+from kronos_lab.models.predictor import Kronos
+
+Overflow = Literal["exact", "hop"]
+
+# Fewer rows than this leave the matrix units waiting for the weights, whatever else is saved.
+FEWEST_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the predictor sees of a long series.
+
+    Attributes:
+        max_context: bars seen at the most, M.
+        overflow: past the window, "exact" drops one bar a step and computes the whole window anew, as the original
+            does; "hop" drops `hop` bars at once and computes anew only then, so that a step sees M − hop to M bars.
+        hop: bars dropped at once, from 1 to M − 1; None is an eighth of the window.
+        dependency_rope: see `PathDecoder`.
+    """
+
+    max_context: int
+    overflow: Overflow = "exact"
+    hop: int | None = None
+    dependency_rope: DependencyRope = "published"
+
+    def __post_init__(self) -> None:
+        if self.max_context < 1:
+            raise InputError(f"max_context must be at least 1, not {self.max_context}")
+        for name, kind in (("overflow", Overflow), ("dependency_rope", DependencyRope)):
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(f"{name}={getattr(self, name)}: choose one of {', '.join(get_args(kind))}")
+        if self.hop is not None and not 1 <= self.hop < max(2, self.max_context):
+            raise InputError(f"hop={self.hop} must lie between 1 and max_context - 1 = {self.max_context - 1}")
+
+    def holds(self, context: int, horizon: int) -> bool:
+        """Whether context and generated bars fit into it together."""
+        return context + horizon <= self.max_context
+
+    def hops(self, context: int, horizon: int) -> Iterator[tuple[int, int, int]]:
+        """Windows one after the other: (its first bar, first step, step after its last), bars counted from the context.
+
+        Under "exact" there is one, and the steps it leaves out slide.
+        """
+        start, step = max(0, context - self.max_context), 0
+        while step < horizon:
+            end = min(horizon, start + self.max_context - context + 1)  # step k sees context + k - start bars
+            yield start, step, end
+            if self.overflow == "exact":
+                return
+            start, step = start + (self.hop or max(1, self.max_context // 8)), end
+
+
+class Prompt(NamedTuple):
+    """Tokens of the contexts, padded at the end to the longest, and stamps.
+
+    Attributes:
+        s1_BC: coarse tokens.
+        s2_BC: fine tokens.
+        stamp_BC5: calendar features of the context bars.
+        future_stamp_BH5: those of the bars to generate; the last has no effect.
+        lengths_B: bars of each context, on the CPU; equal where a window overflows.
+    """
+
+    s1_BC: Tensor
+    s2_BC: Tensor
+    stamp_BC5: Tensor
+    future_stamp_BH5: Tensor
+    lengths_B: Tensor
+
+    def rows(self, series: slice | Tensor) -> "Prompt":
+        """Some of the series."""
+        return Prompt(*(part[series.to(part.device) if isinstance(series, Tensor) else series] for part in self))
 
 
 def generate(
     predictor: Kronos,
-    s1_BC: Tensor,
-    s2_BC: Tensor,
-    stamp_BC5: Tensor,
-    future_stamp_BH5: Tensor,
+    prompt: Prompt,
     uniforms_BPH2: Tensor,
     sampling: Sampling,
-    max_context: int,
-    on_step: Callable[[], None] = lambda: None,
+    window: Window,
+    rows_at_once: int | None = None,
+    on_bars: Callable[[int], None] = lambda bars: None,
 ) -> tuple[Tensor, Tensor]:
     """Sample P futures of each series.
 
-    While prompt and generated tokens fit into `max_context`, keys and values are cached and every step computes one
-    position. Past it the window slides by one bar a step and is recomputed from its first bar, positions counted
-    from 0, as in the original.
-
     Args:
         predictor: in evaluation mode.
-        s1_BC: coarse tokens of the context.
-        s2_BC: fine tokens of the context.
-        stamp_BC5: calendar features of the context bars.
-        future_stamp_BH5: those of the bars to generate; the last has no effect.
+        prompt: what is known of the B series.
         uniforms_BPH2: in [0, 1), one for each token drawn.
         sampling: how a token is drawn.
-        max_context: bars the predictor sees at the most.
-        on_step: called after each generated bar.
+        window: what the predictor sees.
+        rows_at_once: upper bound on series × paths decoded together; more paths are decoded bundle after bundle.
+        on_bars: called with the number of bars generated since the last call.
 
     Returns:
-        s1 and s2 of context (its last `max_context` bars) and generated bars, int64 [B · P, C' + H] each.
+        s1 and s2 of the generated bars, int32 [B, P, H] each.
     """
-    s1_BC, s2_BC, stamp_BC5 = s1_BC[:, -max_context:], s2_BC[:, -max_context:], stamp_BC5[:, -max_context:]
-    paths, horizon = uniforms_BPH2.shape[1:3]
-    context = s1_BC.shape[1]
-    uniforms = uniforms_BPH2.flatten(0, 1)
-    stamp = torch.cat((stamp_BC5, future_stamp_BH5), dim=1).repeat_interleave(paths, dim=0)
-    s1 = _with_room(s1_BC, paths, horizon)
-    s2 = _with_room(s2_BC, paths, horizon)
-
-    cache = PredictorCache(len(predictor.transformer), capacity=min(context + horizon, max_context))
-    for step in range(horizon):
-        end = context + step  # bars known so far
-        if step == 0:  # paths share the context: it is encoded once per series
-            s1_logits, hidden = predictor.next_s1_logits(s1_BC, s2_BC, stamp_BC5, cache)
-            s1_logits, hidden = (x.repeat_interleave(paths, dim=0) for x in (s1_logits, hidden))
-            cache.repeat_series(paths)
-        else:
-            begin = end - 1
-            if end > max_context:
-                begin = end - max_context
-                cache = PredictorCache(len(predictor.transformer), capacity=max_context)
-            window = slice(begin, end)
-            s1_logits, hidden = predictor.next_s1_logits(s1[:, window], s2[:, window], stamp[:, window], cache)
-        s1[:, end] = sampling.draw(s1_logits, uniforms[:, step, 0])
-        s2_logits = predictor.next_s2_logits(hidden, s1[:, end], cache)
-        s2[:, end] = sampling.draw(s2_logits, uniforms[:, step, 1])
-        on_step()
-    return s1, s2
+    series, paths, horizon = uniforms_BPH2.shape[:3]
+    context = prompt.s1_BC.shape[1]
+    tokens = _Tokens(uniforms_BPH2, sampling, on_bars)
+    bundles = _bundles(series, paths, context, horizon, rows_at_once)
+    end = 0
+    for start, first, end in window.hops(context, horizon):
+        _decode_window(predictor, prompt, tokens, window.dependency_rope, bundles, start, first, end)
+    if end < horizon:
+        _slide_window(predictor, prompt, tokens, window, end)
+    return tokens.s1_BPH, tokens.s2_BPH
 
 
-def _with_room(tokens_BC: Tensor, paths: int, horizon: int) -> Tensor:
-    """Copies of the context for each path, with `horizon` free places behind it."""
-    repeated = tokens_BC.repeat_interleave(paths, dim=0)
-    return torch.cat((repeated, repeated.new_zeros(repeated.shape[0], horizon)), dim=1)
+class _Tokens:
+    """The tokens generated so far, and how the next are drawn."""
+
+    def __init__(self, uniforms_BPH2: Tensor, sampling: Sampling, on_bars: Callable[[int], None]) -> None:
+        self.s1_BPH = torch.zeros(uniforms_BPH2.shape[:3], dtype=torch.int32, device=uniforms_BPH2.device)
+        self.s2_BPH = torch.zeros_like(self.s1_BPH)
+        self._uniforms_BPH2 = uniforms_BPH2
+        self._sampling = sampling
+        self._on_bars = on_bars
+
+    def draw(self, decoder: PathDecoder, h_BGD: Tensor, series: slice, paths: slice, step: int) -> None:
+        """Draw the pair of one step for some series and paths, given hidden states of the bar before."""
+        uniforms_BG2 = self._uniforms_BPH2[series, paths, step]
+        s1_BG = self._sampling.draw(decoder.s1_logits(h_BGD), uniforms_BG2[..., 0])
+        s2_BG = self._sampling.draw(decoder.s2_logits(h_BGD, s1_BG), uniforms_BG2[..., 1])
+        self.s1_BPH[series, paths, step] = s1_BG.int()
+        self.s2_BPH[series, paths, step] = s2_BG.int()
+        self._on_bars(s1_BG.numel())
+
+
+def _bundles(series: int, paths: int, context: int, horizon: int, rows_at_once: int | None) -> list[slice]:
+    """Paths decoded together.
+
+    A bundle looks through the generated bars of all its paths, so these should not be many more than the context's.
+    """
+    most = max(1, 2 * context // horizon, FEWEST_ROWS // series)
+    if rows_at_once is not None:
+        most = max(1, min(most, rows_at_once // series))
+    return [slice(begin, min(begin + most, paths)) for begin in range(0, paths, most)]
+
+
+def _decode_window(
+    predictor: Kronos,
+    prompt: Prompt,
+    tokens: _Tokens,
+    rope: DependencyRope,
+    bundles: list[slice],
+    start: int,
+    first: int,
+    end: int,
+) -> None:
+    """Generate steps `first .. end - 1`, all of which see the bars from `start` on."""
+    s1_BC, s2_BC, stamp_BC5 = prompt.s1_BC[:, start:], prompt.s2_BC[:, start:], prompt.stamp_BC5[:, start:]
+    known = max(0, start - prompt.s1_BC.shape[1])  # the window's first generated bar
+    decoder = PathDecoder(
+        predictor,
+        lengths_B=(prompt.lengths_B - start).clamp(min=0),
+        paths=bundles[0].stop,
+        steps=end - 1 - known,
+        dependency_rope=rope,
+    )
+    if s1_BC.shape[1]:
+        decoder.encode_context(s1_BC, s2_BC, stamp_BC5)
+    for bundle in bundles:
+        h_BGD = decoder.restart(bundle.stop - bundle.start) if s1_BC.shape[1] else None
+        for step in range(first, end):
+            begin = known if step == first else step - 1
+            if begin < step:
+                new = slice(begin, step)
+                h_BGD = decoder.extend(
+                    tokens.s1_BPH[:, bundle, new], tokens.s2_BPH[:, bundle, new], prompt.future_stamp_BH5[:, new]
+                )
+            assert h_BGD is not None
+            tokens.draw(decoder, h_BGD, slice(None), bundle, step)
+
+
+def _slide_window(predictor: Kronos, prompt: Prompt, tokens: _Tokens, window: Window, first: int) -> None:
+    """Generate the steps from `first` on, each of which sees exactly the last M bars, numbered from 0."""
+    size = window.max_context
+    series, paths, horizon = tokens.s1_BPH.shape
+    at_once = series_at_once(size, tokens.s1_BPH.device)
+    for path in range(paths):
+        for begin in range(0, series, at_once):
+            rows = slice(begin, min(begin + at_once, series))
+            known = prompt.rows(rows)
+            count = rows.stop - rows.start
+            decoder = PathDecoder(predictor, torch.full((count,), size), 1, 0, window.dependency_rope)
+            stamp_BT5 = torch.cat((known.stamp_BC5, known.future_stamp_BH5), dim=1)
+            for step in range(first, horizon):
+                s1_BT, s2_BT = (
+                    torch.cat((context, generated[rows, path, :step]), dim=1)[:, -size:]
+                    for context, generated in ((known.s1_BC, tokens.s1_BPH), (known.s2_BC, tokens.s2_BPH))
+                )
+                end = known.s1_BC.shape[1] + step
+                decoder.encode_context(s1_BT, s2_BT, stamp_BT5[:, end - size : end])
+                tokens.draw(decoder, decoder.restart(1), rows, slice(path, path + 1), step)

@@ -17,6 +17,8 @@ from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.picture import BAND, forecast_figure
+from kronos_lab.forecasting.progress import SeriesProgress
+from kronos_lab.forecasting.series_batches import Series, forecast_series
 from kronos_lab.forecasting.series_input import complete_bars
 from kronos_lab.forecasting.token_sampling import Sampling, series_uniforms
 
@@ -85,25 +87,18 @@ def read_series_file(
 
 def forecast_file(forecaster: Forecaster, series: FileSeries, sampling: Sampling, paths: int, seed: int) -> np.ndarray:
     """Sample futures of the series: float32 [P, H, 6], reproducible for one seed, symbol and last stamp."""
-    from rich.progress import Progress
-
     past = pd.DatetimeIndex(series.history.index)
-    context_1CF = torch.from_numpy(series.history.to_numpy(np.float64)).unsqueeze(0)
+    context_CF = series.history.to_numpy(np.float64)
     if not forecaster.rescale:
-        warn_of_small_prices(fit_scale(context_1CF))
-    horizon = len(series.future_stamps)
-    uniforms = series_uniforms(seed, series.symbol, past[-1].isoformat(), paths, horizon)
-    with Progress(transient=True) as progress:
-        task = progress.add_task(f"forecasting {series.symbol}", total=horizon)
-        paths_1PHF = forecaster.paths(
-            context_1CF,
-            torch.from_numpy(time_features(past)).unsqueeze(0),
-            torch.from_numpy(time_features(series.future_stamps)).unsqueeze(0),
-            torch.from_numpy(uniforms).unsqueeze(0),
-            sampling,
-            lambda: progress.advance(task),
-        )
-    return paths_1PHF[0].cpu().numpy()
+        warn_of_small_prices(fit_scale(torch.from_numpy(context_CF).unsqueeze(0)))
+    prompt = Series(
+        context_CF,
+        time_features(past),
+        time_features(series.future_stamps),
+        series_uniforms(seed, series.symbol, past[-1].isoformat(), paths, len(series.future_stamps)),
+    )
+    with SeriesProgress(1) as progress:
+        return forecast_series(forecaster, [prompt], sampling, on_progress=progress.update)[0]
 
 
 def save_forecast(folder: Path, series: FileSeries, paths_PHF: np.ndarray) -> list[Path]:

@@ -6,31 +6,40 @@ shares, amount in currency: whatever units go in come out.
 
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kronos_lab.data.normaliser import CLIP, Scale, denormalise, fit_scale, normalise
 from kronos_lab.errors import InputError
-from kronos_lab.forecasting.decoding import generate
+from kronos_lab.forecasting.decoding import Overflow, Prompt, Window, generate
+from kronos_lab.forecasting.detokenising import decode_paths
+from kronos_lab.forecasting.key_values import series_at_once
+from kronos_lab.forecasting.path_decoder import DependencyRope
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
+
+Precision = Literal["float32", "bfloat16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Forecaster:
     """Tokenizer and predictor joined: raw past bars in, sampled raw future bars out.
 
     Args:
-        tokenizer: put into evaluation mode.
-        predictor: put into evaluation mode.
+        tokenizer: put into evaluation mode; it stays in float32.
+        predictor: put into evaluation mode and, where `precision` asks for it, cast.
         max_context: bars seen at the most; None is what the published models of this kind were trained with.
         clip: bound of normalised values.
         rescale: see `fit_scale`.
+        overflow, hop, dependency_rope: see `Window`.
+        precision: of the predictor's arithmetic; None leaves it as it is.
 
     Raises:
-        InputError: tokenizer and predictor do not belong together.
+        InputError: tokenizer and predictor do not belong together, or there is no such choice.
     """
 
     def __init__(
@@ -40,11 +49,18 @@ class Forecaster:
         max_context: int | None = None,
         clip: float = CLIP,
         rescale: bool = False,
+        overflow: Overflow = "exact",
+        hop: int | None = None,
+        dependency_rope: DependencyRope = "published",
+        precision: Precision | None = None,
     ) -> None:
         check_pair(predictor, tokenizer)
-        if max_context is not None and max_context < 1:
-            raise InputError(f"max_context must be at least 1, not {max_context}")
-        if max_context is not None and max_context > tokenizer.max_context:
+        if precision is not None and precision not in DTYPES:
+            raise InputError(f"precision={precision}: choose one of {', '.join(DTYPES)}")
+        self.window = Window(
+            tokenizer.max_context if max_context is None else max_context, overflow, hop, dependency_rope
+        )
+        if self.window.max_context > tokenizer.max_context:
             warnings.warn(
                 f"max_context {max_context} is more than the {tokenizer.max_context} bars this kind of model was "
                 "trained to see: forecasts past that are extrapolation",
@@ -52,9 +68,20 @@ class Forecaster:
             )
         self.tokenizer = tokenizer.eval()
         self.predictor = predictor.eval()
-        self.max_context = max_context or tokenizer.max_context
+        if precision is not None:
+            self.predictor.to(DTYPES[precision])
         self.clip = clip
         self.rescale = rescale
+
+    @property
+    def precision(self) -> str:
+        """Of the predictor's arithmetic: "float32", "bfloat16"."""
+        return str(self.predictor.norm.weight.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return self.predictor.norm.weight.device
 
     def to(self, device: torch.device | str) -> "Forecaster":
         """Move both models; returns itself."""
@@ -70,45 +97,67 @@ class Forecaster:
         future_stamp_BH5: Tensor,
         uniforms_BPH2: Tensor,
         sampling: Sampling,
-        on_step: Callable[[], None] = lambda: None,
+        lengths_B: Tensor | None = None,
+        rows_at_once: int | None = None,
+        on_bars: Callable[[int], None] = lambda bars: None,
     ) -> Tensor:
-        """Sample futures of series that have the same number of past bars.
+        """Sample futures of a batch of series.
 
-        Statistics and tokens come from all C bars, also where C is more than `max_context`; the predictor sees the
-        last `max_context` tokens.
+        Statistics and tokens come from all bars of a context, also where there are more than `max_context`; the
+        predictor sees the last `max_context` tokens.
 
         Args:
-            context_BCF: past bars in the order of `FIELDS`, any units, no NaN.
+            context_BCF: past bars in the order of `FIELDS`, any units, no NaN; shorter series padded at the end.
             stamp_BC5: their calendar features, see `time_features`.
             future_stamp_BH5: those of the bars to forecast; H ≤ max_context.
             uniforms_BPH2: random numbers in [0, 1), see `series_uniforms`.
             sampling: how tokens are drawn.
-            on_step: called after each of the H steps.
+            lengths_B: bars of each series, int64; None is C for all. Where the window overflows they must be equal.
+            rows_at_once: upper bound on series × paths decoded together; further paths wait.
+            on_bars: called with the number of bars generated since the last call, B · P · H in all.
 
         Returns:
-            float32 [B, P, H, F] in the units of the context, on the models' device.
+            float32 [B, P, H, F] in the units of the context, on the CPU.
+
+        Raises:
+            InputError: H is more than max_context, or series of several lengths overflow the window.
         """
-        paths, horizon = uniforms_BPH2.shape[1:3]
-        if horizon > self.max_context:
-            raise InputError(f"pred_len {horizon} is more than max_context {self.max_context}")
-        device = self.predictor.norm.weight.device
-        # float64 holds amounts of 1e11 to the cent; the models see float32
-        context = context_BCF.to(device, torch.float64 if device.type != "mps" else torch.float32)
-        scale = fit_scale(context, self.rescale)
-        normalised = normalise(context, scale, self.clip).to(self.tokenizer.embed.weight.dtype)
-        s1_BC, s2_BC = self.tokenizer.encode(normalised, half=True)
-        s1, s2 = generate(
-            self.predictor,
-            s1_BC,
-            s2_BC,
-            stamp_BC5.to(device),
-            future_stamp_BH5.to(device),
-            uniforms_BPH2.to(device),
-            sampling,
-            self.max_context,
-            on_step,
+        horizon, size = uniforms_BPH2.shape[2], self.window.max_context
+        if horizon > size:
+            raise InputError(f"pred_len {horizon} is more than max_context {size}")
+        if lengths_B is None:
+            lengths_B = torch.full((len(context_BCF),), context_BCF.shape[1])
+        if int(lengths_B.min()) != context_BCF.shape[1] and not self.window.holds(context_BCF.shape[1], horizon):
+            raise InputError("series of several lengths overflow max_context: forecast each length in its own batch")
+        # Statistics on the CPU and in float64: it holds amounts of 1e11 to the cent, and not every device has it.
+        context_BCF = context_BCF.cpu().double()
+        scale = _scale_of_lookbacks(context_BCF, lengths_B, self.rescale)
+        normalised_BCF = normalise(context_BCF, scale, self.clip)
+        s1_BC, s2_BC = self._tokens(normalised_BCF.to(self.device, self.tokenizer.embed.weight.dtype))
+        prompt = Prompt(
+            s1_BC[:, -size:],
+            s2_BC[:, -size:],
+            stamp_BC5[:, -size:].to(self.device),
+            future_stamp_BH5.to(self.device),
+            lengths_B.clamp(max=size),
         )
-        decoded = self.tokenizer.decode((s1[:, -self.max_context :], s2[:, -self.max_context :]), half=True)
-        future_BPHF = decoded[:, -horizon:].unflatten(0, (-1, paths)).to(context.dtype)
-        wide_scale = Scale(*(statistic.unsqueeze(1) for statistic in scale))  # the same for every path
-        return denormalise(future_BPHF, wide_scale).float()
+        generated = generate(
+            self.predictor, prompt, uniforms_BPH2.to(self.device), sampling, self.window, rows_at_once, on_bars
+        )
+        future_BPHF = decode_paths(self.tokenizer, (prompt.s1_BC, prompt.s2_BC), generated, prompt.lengths_B, size)
+        for_every_path = Scale(*(statistic.unsqueeze(1) for statistic in scale))
+        return denormalise(future_BPHF.cpu().double(), for_every_path).float()
+
+    def _tokens(self, normalised_BCF: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse and fine tokens of bars, int32 [B, C] each; a part of the series at a time."""
+        parts = normalised_BCF.split(series_at_once(normalised_BCF.shape[1], normalised_BCF.device))
+        s1, s2 = zip(*(self.tokenizer.encode(part, half=True) for part in parts), strict=True)
+        return torch.cat(s1).int(), torch.cat(s2).int()
+
+
+def _scale_of_lookbacks(context_BCF: Tensor, lengths_B: Tensor, rescale: bool) -> Scale:
+    """Statistics of each series over its own bars, without the padding."""
+    if int(lengths_B.min()) == context_BCF.shape[1]:
+        return fit_scale(context_BCF, rescale)
+    each = [fit_scale(bars_CF[None, :length], rescale) for bars_CF, length in zip(context_BCF, lengths_B, strict=True)]
+    return Scale(*(torch.cat(statistics) for statistics in zip(*each, strict=True)))

@@ -3,9 +3,7 @@
 Shapes: B series, P paths, C context bars, H horizon bars.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,10 @@ from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import CLIP
 from kronos_lab.data.time_features import time_features
 from kronos_lab.errors import InputError
+from kronos_lab.forecasting.devices import fastest_device
 from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.progress import SeriesProgress
+from kronos_lab.forecasting.series_batches import ROWS_AT_ONCE, Series, forecast_series
 from kronos_lab.forecasting.series_input import SeriesInput, StampsLike, read_series
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
@@ -31,6 +32,7 @@ class KronosPredictor:
         device: "cpu", "cuda", "cuda:1", "mps"; None takes the fastest there is.
         max_context: bars seen at the most: 512 for small and base, 2048 for mini.
         clip: bound of normalised values.
+        batch_size: upper bound on series × paths forecast at once; halved when memory runs out.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class KronosPredictor:
         device: str | torch.device | None = None,
         max_context: int = 512,
         clip: float = CLIP,
+        batch_size: int = ROWS_AT_ONCE,
     ) -> None:
         self.device = torch.device(device or fastest_device())
         self.forecaster = Forecaster(tokenizer, model, max_context, clip).to(self.device)
+        self.batch_size = batch_size
 
     def predict(
         self,
@@ -116,38 +120,15 @@ class KronosPredictor:
     def _paths(self, series: list[SeriesInput], sampling: Sampling, paths: int, verbose: bool) -> np.ndarray:
         if paths < 1:
             raise InputError(f"sample_count must be at least 1, not {paths}")
-        horizon = len(series[0].future_stamps)
-        result_BPHF = np.empty((len(series), paths, horizon, len(FIELDS)), dtype=np.float32)
-        groups: dict[int, list[int]] = defaultdict(list)
-        for i, one in enumerate(series):
-            groups[len(one.stamps)].append(i)
-
-        with _progress(len(groups) * horizon, verbose) as on_step:
-            for members in groups.values():  # series of one length share a batch
-                batch = [series[i] for i in members]
-                result_BPHF[members] = self.forecaster.paths(
-                    torch.from_numpy(np.stack([one.values_CF for one in batch])),
-                    torch.from_numpy(np.stack([time_features(one.stamps) for one in batch])),
-                    torch.from_numpy(np.stack([time_features(one.future_stamps) for one in batch])),
-                    torch.rand(len(batch), paths, horizon, 2),
-                    sampling,
-                    on_step,
-                ).cpu()
-        return result_BPHF
-
-
-def fastest_device() -> str:
-    """The fastest device of this machine: cuda, mps or cpu."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-@contextmanager
-def _progress(steps: int, shown: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar over `steps`; yields the call that advances it."""
-    from rich.progress import Progress
-
-    with Progress(transient=True, disable=not shown) as bar:
-        task = bar.add_task("forecasting", total=steps)
-        yield lambda: bar.advance(task)
+        prompts = [
+            Series(
+                one.values_CF,
+                time_features(one.stamps),
+                time_features(one.future_stamps),
+                torch.rand(paths, len(one.future_stamps), 2).numpy(),
+            )
+            for one in series
+        ]
+        with SeriesProgress(len(series), shown=verbose) as progress:
+            forecasts = forecast_series(self.forecaster, prompts, sampling, self.batch_size, progress.update)
+        return np.stack(forecasts)

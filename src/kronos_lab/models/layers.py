@@ -3,8 +3,8 @@
 Names of parameters are those of the published checkpoints. Shapes: B series, T bars, Q queries, D width.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,16 @@ NORM_EPSILON = 1e-5
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of a run of positions, float32 [T, head width]."""
+    """Cosines and sines of a run of positions, float32 [T, head width], or [B, 1, T, head width] by series."""
 
     cos_TW: Tensor
     sin_TW: Tensor
+
+    def at(self, positions: slice | Tensor) -> "Rotation":
+        """Rotation of some of the positions: a run of them, or int64 [B, T], other ones for each series."""
+        if isinstance(positions, slice):
+            return Rotation(self.cos_TW[positions], self.sin_TW[positions])
+        return Rotation(self.cos_TW[positions].unsqueeze(1), self.sin_TW[positions].unsqueeze(1))
 
     def apply(self, x_BHTW: Tensor) -> Tensor:
         """Rotate the pairs (i, i + W/2) of each head vector by the angle of its position."""
@@ -27,32 +33,12 @@ class Rotation(NamedTuple):
         return x_BHTW * self.cos_TW.to(x_BHTW.dtype) + turned * self.sin_TW.to(x_BHTW.dtype)
 
 
-class KeyValueCache:
-    """Keys and values of the bars seen so far, in buffers allocated once for `capacity` bars."""
+class KeyValueStore(Protocol):
+    """Where the keys and values of a pass go, and what its queries attend to; what decoding plugs in."""
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.length = 0
-        self._keys_BHTW: Tensor | None = None
-        self._values_BHTW: Tensor | None = None
-
-    def append(self, keys_BHTW: Tensor, values_BHTW: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values; return views of all stored so far."""
-        if self._keys_BHTW is None or self._values_BHTW is None:
-            batch, heads, _, width = keys_BHTW.shape
-            self._keys_BHTW = keys_BHTW.new_empty(batch, heads, self.capacity, width)
-            self._values_BHTW = torch.empty_like(self._keys_BHTW)
-        end = self.length + keys_BHTW.shape[2]
-        self._keys_BHTW[:, :, self.length : end] = keys_BHTW
-        self._values_BHTW[:, :, self.length : end] = values_BHTW
-        self.length = end
-        return self._keys_BHTW[:, :, :end], self._values_BHTW[:, :, :end]
-
-    def repeat_series(self, times: int) -> None:
-        """Give each series `times` copies of its own, next to each other: [B] → [B · times]."""
-        if self._keys_BHTW is not None and self._values_BHTW is not None:
-            self._keys_BHTW = self._keys_BHTW.repeat_interleave(times, dim=0)
-            self._values_BHTW = self._values_BHTW.repeat_interleave(times, dim=0)
+    def attend(self, q_BHQW: Tensor, k_BHQW: Tensor, v_BHQW: Tensor) -> Tensor:
+        """Store new keys and values, and return what the queries that came with them see, [B, H, Q, W]."""
+        ...
 
 
 class RMSNorm(nn.Module):
@@ -105,9 +91,9 @@ class RotaryEmbedding(nn.Module):
             self.inv_freq = exact.to(self.inv_freq.device)
         return self
 
-    def forward(self, length: int, start: int = 0) -> Rotation:
-        """Rotation of positions `start .. start + length - 1`."""
-        positions = torch.arange(start, start + length, device=self.inv_freq.device)
+    def forward(self, length: int) -> Rotation:
+        """Rotation of positions `0 .. length - 1`."""
+        positions = torch.arange(length, device=self.inv_freq.device)
         angles_TW = torch.outer(positions.to(self.inv_freq.dtype), self.inv_freq).repeat(1, 2)
         return Rotation(angles_TW.cos(), angles_TW.sin())
 
@@ -131,25 +117,36 @@ class Attention(nn.Module):
     def _heads(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
+    def queries(self, x_BQD: Tensor, rotation: Rotation | None) -> Tensor:
+        """Queries by head, [B, H, Q, W], rotated where a rotation is given."""
+        q = self._heads(self.q_proj(x_BQD))
+        return q if rotation is None else rotation.apply(q)
+
+    def keys_values(self, x_BTD: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
+        """Keys, rotated where a rotation is given, and values by head, [B, H, T, W] each."""
+        k = self._heads(self.k_proj(x_BTD))
+        return (k if rotation is None else rotation.apply(k)), self._heads(self.v_proj(x_BTD))
+
+    def output(self, attended_BHQW: Tensor) -> Tensor:
+        """Heads joined and projected, [B, Q, D]."""
+        return self.resid_dropout(self.out_proj(attended_BHQW.transpose(1, 2).flatten(-2)))
+
     def forward(
         self,
         query_BQD: Tensor,
         memory_BTD: Tensor,
         rotation: Rotation | None,
-        cache: KeyValueCache | None = None,
         mask_BQT: Tensor | None = None,
+        store: KeyValueStore | None = None,
     ) -> Tensor:
-        """Attend causally (or as `mask_BQT`, True where a query may look, says) → [B, Q, D].
+        """Attend causally, or as `mask_BQT` (True where a query may look) or `store` says → [B, Q, D].
 
-        With `rotation`, queries and keys are rotated by it, so Q = T. With `cache`, the memory is appended to it and
-        the query sees all it holds: for Q = 1 that is the causal mask; a longer query needs an empty cache.
+        With `rotation`, queries and keys are rotated by it, so Q = T.
         """
-        q = self._heads(self.q_proj(query_BQD))
-        k, v = self._heads(self.k_proj(memory_BTD)), self._heads(self.v_proj(memory_BTD))
-        if rotation is not None:
-            q, k = rotation.apply(q), rotation.apply(k)
-        if cache is not None:
-            k, v = cache.append(k, v)
+        q = self.queries(query_BQD, rotation)
+        k, v = self.keys_values(memory_BTD, rotation)
+        if store is not None:
+            return self.output(store.attend(q, k, v))
         attended_BHQW = F.scaled_dot_product_attention(
             q,
             k,
@@ -158,7 +155,7 @@ class Attention(nn.Module):
             dropout_p=self.attn_dropout_p if self.training else 0.0,
             is_causal=mask_BQT is None and q.shape[2] > 1,
         )
-        return self.resid_dropout(self.out_proj(attended_BHQW.transpose(1, 2).flatten(-2)))
+        return self.output(attended_BHQW)
 
 
 class TransformerBlock(nn.Module):
@@ -183,27 +180,33 @@ class TransformerBlock(nn.Module):
         self,
         x_BTD: Tensor,
         rotation: Rotation,
-        cache: KeyValueCache | None = None,
         mask_BTT: Tensor | None = None,
+        store: KeyValueStore | None = None,
     ) -> Tensor:
         """[B, T, D] → [B, T, D]; arguments as those of `Attention`."""
         normed = self.norm1(x_BTD)
-        x_BTD = x_BTD + self.self_attn(normed, normed, rotation, cache, mask_BTT)
+        x_BTD = x_BTD + self.self_attn(normed, normed, rotation, mask_BTT, store)
         return x_BTD + self.ffn(self.norm2(x_BTD))
 
 
 def run_blocks(
-    blocks: Iterable[nn.Module],
+    blocks: nn.ModuleList,
     x_BTD: Tensor,
-    caches: list[KeyValueCache] | None = None,
+    rotation: Rotation | None = None,
     mask_BTT: Tensor | None = None,
+    stores: Sequence[KeyValueStore] | None = None,
 ) -> Tensor:
-    """Pass [B, T, D] through a stack of blocks; positions go on where the caches, if any, end."""
-    rotation: Rotation | None = None
+    """Pass [B, T, D] through a stack of blocks.
+
+    Args:
+        blocks: `TransformerBlock`s, perhaps none.
+        x_BTD: their input.
+        rotation: of the T positions; None is from 0 at the first. Computed once: all blocks of a stack turn alike.
+        mask_BTT: True where a position may look; None is causal.
+        stores: one per block, see `KeyValueStore`.
+    """
     for layer, block in enumerate(blocks):
         assert isinstance(block, TransformerBlock)
-        cache = caches[layer] if caches is not None else None
-        if rotation is None:  # the angles of all blocks of a stack are the same: computed once
-            rotation = block.self_attn.rotary(x_BTD.shape[1], start=cache.length if cache is not None else 0)
-        x_BTD = block(x_BTD, rotation, cache, mask_BTT)
+        rotation = rotation or block.self_attn.rotary(x_BTD.shape[1])
+        x_BTD = block(x_BTD, rotation, mask_BTT, stores[layer] if stores else None)
     return x_BTD

@@ -5,6 +5,7 @@ Shapes: B series, T bars, D width; stamps [B, T, 5] in the order minute, hour, w
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kronos_lab.models.hub import PublishedModel
-from kronos_lab.models.layers import Attention, KeyValueCache, RMSNorm, TransformerBlock, run_blocks
+from kronos_lab.models.layers import Attention, KeyValueStore, RMSNorm, Rotation, TransformerBlock, run_blocks
 
 DEPENDENCY_HEADS = 4  # of the dependency-aware layer, whatever n_heads says (published checkpoints)
 TIME_TABLES = {"minute": 60, "hour": 24, "weekday": 7, "day": 32, "month": 13}
@@ -72,8 +73,8 @@ class TimeEmbedding(nn.Module):
     def forward(self, stamp_BT5: Tensor) -> Tensor:
         """Calendar features → [B, T, D]."""
         stamp = stamp_BT5.long()
-        parts = [getattr(self, f"{name}_embed")(stamp[..., i]) for i, name in enumerate(TIME_TABLES)]
-        return torch.stack(parts).sum(0)
+        minute, *others = (getattr(self, f"{name}_embed")(stamp[..., i]) for i, name in enumerate(TIME_TABLES))
+        return sum(others, minute)
 
 
 class DependencyAwareLayer(nn.Module):
@@ -84,18 +85,15 @@ class DependencyAwareLayer(nn.Module):
         self.cross_attn = Attention(d_model, DEPENDENCY_HEADS)
         self.norm = RMSNorm(d_model)
 
-    def forward(self, h_BTD: Tensor, query_BQD: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Hidden states and embeddings of the next s1 → states that predict s2.
+    def forward(self, h_BTD: Tensor, query_BQD: Tensor) -> Tensor:
+        """Hidden states and embeddings of the next s1 → states that predict s2, [B, T, D].
 
         A full-length query (Q = T) is causal and rotated by position. A single query at the end of the window sees
         all of it and nothing is rotated: published checkpoints were always sampled that way (see `Kronos.decode_s2`).
-        With `cache`, `h_BTD` holds the states not yet stored, and the result is that of the last position.
         """
-        if cache is None and query_BQD.shape[1] == h_BTD.shape[1]:
-            rotation = self.cross_attn.rotary(h_BTD.shape[1])
-            return self.norm(h_BTD + self.cross_attn(query_BQD, h_BTD, rotation))
-        attended_B1D = self.cross_attn(query_BQD, h_BTD, None, cache)
-        return self.norm((h_BTD if cache is None else h_BTD[:, -1:]) + attended_B1D)
+        full = query_BQD.shape[1] == h_BTD.shape[1]
+        rotation = self.cross_attn.rotary(h_BTD.shape[1]) if full else None
+        return self.norm(h_BTD + self.cross_attn(query_BQD, h_BTD, rotation))
 
 
 class DualHead(nn.Module):
@@ -105,19 +103,6 @@ class DualHead(nn.Module):
         super().__init__()
         self.proj_s1 = nn.Linear(d_model, 2**s1_bits)
         self.proj_s2 = nn.Linear(d_model, 2**s2_bits)
-
-
-class PredictorCache:
-    """Keys and values of every block and of the dependency-aware layer."""
-
-    def __init__(self, n_layers: int, capacity: int) -> None:
-        self.blocks = [KeyValueCache(capacity) for _ in range(n_layers)]
-        self.dependency = KeyValueCache(capacity)
-
-    def repeat_series(self, times: int) -> None:
-        """Give each series `times` copies of its own: [B] → [B · times]."""
-        for cache in (*self.blocks, self.dependency):
-            cache.repeat_series(times)
 
 
 class Kronos(nn.Module, PublishedModel):
@@ -174,7 +159,8 @@ class Kronos(nn.Module, PublishedModel):
         s2_BT: Tensor,
         stamp_BT5: Tensor | None = None,
         padding_BT: Tensor | None = None,
-        cache: PredictorCache | None = None,
+        rotation: Rotation | None = None,
+        stores: Sequence[KeyValueStore] | None = None,
     ) -> Tensor:
         """Token pairs and their stamps → hidden states [B, T, D] after the last norm.
 
@@ -183,14 +169,14 @@ class Kronos(nn.Module, PublishedModel):
             s2_BT: fine tokens, int64.
             stamp_BT5: calendar features of the bars; None leaves them out.
             padding_BT: True where a position is padding, which no other position then looks at.
-            cache: holds the bars before these; extended in place.
+            rotation: of the positions; None is from 0 at the first bar.
+            stores: one per block, where decoding keeps keys and values.
         """
         x_BTD = self.embedding(s1_BT, s2_BT)
         if stamp_BT5 is not None:
             x_BTD = x_BTD + self.time_emb(stamp_BT5)
         mask = None if padding_BT is None else _causal_mask(padding_BT)
-        caches = None if cache is None else cache.blocks
-        return self.norm(run_blocks(self.transformer, self.token_drop(x_BTD), caches, mask))
+        return self.norm(run_blocks(self.transformer, self.token_drop(x_BTD), rotation, mask, stores))
 
     def forward(
         self,
@@ -254,19 +240,8 @@ class Kronos(nn.Module, PublishedModel):
         """
         return self._s2_logits(h, s1_ids)
 
-    def _s2_logits(self, h_BTD: Tensor, next_s1_BQ: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        return self.head.proj_s2(self.dep_layer(h_BTD, self.embedding.emb_s1(next_s1_BQ), cache))
-
-    def next_s1_logits(
-        self, s1_BT: Tensor, s2_BT: Tensor, stamp_BT5: Tensor, cache: PredictorCache
-    ) -> tuple[Tensor, Tensor]:
-        """Extend the cache by new bars: (logits of the next s1 [B, 2^s1], their hidden states [B, T, D])."""
-        h_BTD = self.hidden_states(s1_BT, s2_BT, stamp_BT5, cache=cache)
-        return self.head.proj_s1(h_BTD[:, -1]), h_BTD
-
-    def next_s2_logits(self, h_BTD: Tensor, next_s1_B: Tensor, cache: PredictorCache) -> Tensor:
-        """Logits of the next s2 [B, 2^s2] given the s1 drawn and the hidden states `next_s1_logits` returned."""
-        return self._s2_logits(h_BTD, next_s1_B.unsqueeze(1), cache.dependency)[:, -1]
+    def _s2_logits(self, h_BTD: Tensor, next_s1_BQ: Tensor) -> Tensor:
+        return self.head.proj_s2(self.dep_layer(h_BTD, self.embedding.emb_s1(next_s1_BQ)))
 
 
 def _causal_mask(padding_BT: Tensor) -> Tensor:

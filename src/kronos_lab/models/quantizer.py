@@ -84,6 +84,10 @@ class TokenQuantizer(nn.Module):
         """L2-normalise each vector, then quantise it."""
         return self.bsq(F.normalize(z_BTK, dim=-1, eps=1e-12))
 
+    def bits(self, z_BTK: Tensor) -> Tensor:
+        """The bits alone, booleans [B, T, K]: normalising moves no coordinate across zero."""
+        return z_BTK > 0
+
     def split(self, bits_BTK: Tensor) -> tuple[Tensor, Tensor]:
         """Bits → (s1, s2), each int64 [B, T]."""
         return bits_to_index(bits_BTK[..., : self.s1_bits]), bits_to_index(bits_BTK[..., self.s1_bits :])

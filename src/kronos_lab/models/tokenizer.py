@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.layers import TransformerBlock, run_blocks
-from kronos_lab.models.quantizer import BinarySphericalQuantizer, TokenQuantizer, index_to_bits
+from kronos_lab.models.quantizer import BinarySphericalQuantizer, TokenQuantizer
 
 
 class TokenizerLosses(NamedTuple):
@@ -105,19 +105,22 @@ class KronosTokenizer(nn.Module, PublishedModel):
 
     def encode(self, x_BTF: Tensor, half: bool = False) -> Tensor | list[Tensor]:
         """Normalised bars → undivided index s1 + s2 · 2^s1_bits [B, T], or with `half` the pair [s1, s2]."""
-        s1_BT, s2_BT = self.tokenizer.split(self.tokenizer(self._quantisable(x_BTF)).bits_BTK)
+        s1_BT, s2_BT = self.tokenizer.split(self.tokenizer.bits(self._quantisable(x_BTF)))
         return [s1_BT, s2_BT] if half else self._undivided(s1_BT, s2_BT)
 
     def decode(self, tokens: Tensor | list[Tensor] | tuple[Tensor, Tensor], half: bool = False) -> Tensor:
         """Undivided index, or with `half` the pair (s1, s2) → normalised bars [B, T, F]."""
         if half:
             s1_BT, s2_BT = tokens
-            bits = self.tokenizer.join(s1_BT, s2_BT)
         else:
             assert isinstance(tokens, Tensor)
-            bits = index_to_bits(tokens, self.s1_bits + self.s2_bits)
-        vector_BTK = self.tokenizer.bsq.vector(bits, self.post_quant_embed.weight.dtype)
-        return self._reconstruct(self.post_quant_embed(vector_BTK))
+            s1_BT, s2_BT = tokens & (2**self.s1_bits - 1), tokens >> self.s1_bits
+        return self._reconstruct(self.embed_tokens(s1_BT, s2_BT))
+
+    def embed_tokens(self, s1_BT: Tensor, s2_BT: Tensor) -> Tensor:
+        """Token pairs → input of the decoder's blocks [B, T, D]."""
+        vector_BTK = self.tokenizer.bsq.vector(self.tokenizer.join(s1_BT, s2_BT), self.post_quant_embed.weight.dtype)
+        return self.post_quant_embed(vector_BTK)
 
     def _undivided(self, s1_BT: Tensor, s2_BT: Tensor) -> Tensor:
         return s1_BT + torch.bitwise_left_shift(s2_BT, self.s1_bits)
