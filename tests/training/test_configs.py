@@ -73,7 +73,7 @@ def test_an_experiment_that_another_script_cannot_use_is_one_line():
         hydra_compose("backtest", overrides=["experiment=csi300_daily"])
     line = explain(error.value)
     assert line is not None
-    assert line.startswith("experiment=csi300_daily chooses a model, which this command has none of")
+    assert line.startswith("experiment=csi300_daily is for another command: it chooses model=,")
 
 
 def test_what_a_bare_command_means():

@@ -100,9 +100,8 @@ def _explain_composition(error: BaseException, chain: list[BaseException]) -> st
         return f"{group}={given}: choose one of {', '.join(named)}"
     elsewhere = UNKNOWN_GROUP.search(message)
     if elsewhere:
-        return (
-            f"{elsewhere[1]}={elsewhere[2]} chooses a {elsewhere[3]}, which this command has none of: it is not for it"
-        )
+        group, name, missing = elsewhere.groups()
+        return f"{group}={name} is for another command: it chooses {missing}=, which this one does not have"
     if message.startswith(WHILE_COMPOSING):
         return message.removeprefix(WHILE_COMPOSING).splitlines()[0]
     if message.startswith("Could not override '") and ("Key '" in str(chain[-1]) or "No match" in message):
