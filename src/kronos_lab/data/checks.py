@@ -131,26 +131,23 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         "missing_value",
         lambda row: "empty: " + ", ".join(name for name in required if pd.isna(row[name])),
     )
-    prices = bars[list(PRICES)].to_numpy()
     bars = _reject(
         bars,
-        ~((prices > 0) & np.isfinite(prices)).all(axis=1),
+        ~_positive(bars, *PRICES),
         findings,
         "non_positive_price",
         lambda row: "open {open:.8g}, high {high:.8g}, low {low:.8g}, close {close:.8g}".format(**row),
     )
-    volume = bars["volume"].to_numpy()
     bars = _reject(
         bars,
-        ~((volume > 0) & np.isfinite(volume)),
+        ~_positive(bars, "volume"),
         findings,
         "bad_volume",
         lambda row: f"volume {row['volume']:.8g} with prices {row['low']:.8g} to {row['high']:.8g}",
     )
-    factor = bars["factor"].to_numpy()
     bars = _reject(
         bars,
-        ~((factor > 0) & np.isfinite(factor)),
+        ~_positive(bars, "factor"),
         findings,
         "bad_factor",
         lambda row: f"factor {row['factor']:.8g}",
@@ -163,6 +160,12 @@ def check_rows(bars: pd.DataFrame, thresholds: Thresholds, findings: Findings) -
         lambda row: f"high {row['high']:.8g} < low {row['low']:.8g}",
     )
     return _check_amount(_check_range(bars, thresholds, findings), findings)
+
+
+def _positive(bars: pd.DataFrame, *columns: str) -> np.ndarray:
+    """Rows in which all of these columns hold a number above 0; NaN and infinity are none."""
+    values = bars[list(columns)].to_numpy()
+    return np.asarray(((values > 0) & np.isfinite(values)).all(axis=1))
 
 
 def _reject(
@@ -204,10 +207,9 @@ def _check_amount(bars: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """A traded bar has an amount, if the source gives amounts at all."""
     if "amount" not in bars:
         return bars
-    amount = bars["amount"].to_numpy()
-    wrong = ~((amount > 0) & np.isfinite(amount))
+    wrong = ~_positive(bars, "amount")
     if not wrong.any():
         return bars
     findings.add(bars, wrong, "missing_amount", "repaired", "volume · mean of the four prices")
     estimate = amount_from_volume(*(bars[name].to_numpy() for name in (*PRICES, "volume")))
-    return bars.assign(amount=np.where(wrong, estimate, amount))
+    return bars.assign(amount=np.where(wrong, estimate, bars["amount"]))
