@@ -59,7 +59,6 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no paths": ([*SMALL, "forecast.paths=0"], "forecast.paths=0 must be a whole number, at least 1"),
     "cold": ([*SMALL, "forecast.temperature=0"], "temperature"),
     "no batch": ([*SMALL, "backtest_batch_size=0"], "backtest_batch_size=0 must be a whole number, at least 1"),
-    "batch": ([*SMALL, "forecast.paths=5", "backtest_batch_size=4"], "forecast.paths=5"),
     "few batches": ([*SMALL, "trainer.limit_predict_batches=1"], "trainer.limit_predict_batches=1"),
     "quick": ([*SMALL, "+trainer.fast_dev_run=true"], "fast_dev_run"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
