@@ -1,16 +1,17 @@
 # make demo   the whole road on the built-in market: finetune, backtest, report
 # make test   lint, types and the fast tests       make test-slow   the minutes-long ones
-# Both make the environment in .venv first, if it is not there yet.
+# make bench  speed and memory of forecasts, next to a decoder that recomputes everything (some minutes, an idle machine)
+# All make the environment in .venv first, if it is not there yet.
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # Recipes name the environment by a relative path: the project's own may hold spaces.
 
-.PHONY: help env demo test lint test-fast test-slow format clean
+.PHONY: help env demo test lint test-fast test-slow bench format clean
 
 help:
-	@sed -n '1,3p' Makefile
+	@sed -n '1,4p' Makefile
 
 env: $(VENV)/ready
 
@@ -35,12 +36,17 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 test-fast: env
 	$(BIN)/pytest -m "not slow"
 
 test-slow: env
 	$(BIN)/pytest -m slow
+
+bench: env
+	$(BIN)/python benchmarks/forecast.py --table cpu
+	$(BIN)/python benchmarks/forecast.py --table memory --reference-series 0 --repeats 1
 
 format: env
 	$(BIN)/ruff format .

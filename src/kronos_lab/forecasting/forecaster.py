@@ -150,9 +150,13 @@ class Forecaster:
 
     def _tokens(self, normalised_BCF: Tensor) -> tuple[Tensor, Tensor]:
         """Coarse and fine tokens of bars, int32 [B, C] each; a part of the series at a time."""
-        parts = normalised_BCF.split(series_at_once(normalised_BCF.shape[1], normalised_BCF.device))
-        s1, s2 = zip(*(self.tokenizer.encode(part, half=True) for part in parts), strict=True)
-        return torch.cat(s1).int(), torch.cat(s2).int()
+        s1_BC = torch.empty(normalised_BCF.shape[:2], dtype=torch.int32, device=normalised_BCF.device)
+        s2_BC = torch.empty_like(s1_BC)
+        size = series_at_once(s1_BC.shape[1], s1_BC.device)
+        for begin in range(0, len(s1_BC), size):
+            part = slice(begin, begin + size)
+            s1_BC[part], s2_BC[part] = self.tokenizer.encode(normalised_BCF[part], half=True)
+        return s1_BC, s2_BC
 
 
 def _scale_of_lookbacks(context_BCF: Tensor, lengths_B: Tensor, rescale: bool) -> Scale:

@@ -12,7 +12,7 @@ from torch import Tensor
 from kronos_lab.models.layers import Attention
 
 # Bars whose activations are in memory at once while contexts are encoded: enough to keep the matrix units busy.
-BARS_AT_ONCE = {"cpu": 8_192, "cuda": 131_072}
+BARS_AT_ONCE = {"cpu": 2_048, "cuda": 131_072}
 
 
 def series_at_once(bars: int, device: torch.device) -> int:

@@ -51,12 +51,12 @@ class PathDecoder:
         mixed = bool((lengths_B != self.context).any())
         self._lengths_B = lengths_B.to(predictor.norm.weight.device) if mixed else None
         self._mask_B1GT = self._single_step_mask()
-        self._last_h_BD = torch.empty(0)
+        self._last_h_BD = predictor.norm.weight.new_empty(series, len(predictor.norm.weight))
         self._generated = 0  # bars of each path that are stored
 
     def encode_context(self, s1_BC: Tensor, s2_BC: Tensor, stamp_BC5: Tensor) -> None:
         """Encode the contexts, a part of the series at a time."""
-        last_h, size = [], series_at_once(self.context, s1_BC.device)
+        size = series_at_once(self.context, s1_BC.device)
         block_rotation = self._block_rotation.at(slice(self.context))
         dependency_rotation = self._dependency_rotation and self._dependency_rotation.at(slice(self.context))
         for begin in range(0, len(s1_BC), size):
@@ -67,8 +67,7 @@ class PathDecoder:
             )
             keys, values = self.predictor.dep_layer.cross_attn.keys_values(h_BCD, dependency_rotation)
             self._dependency.write(keys, values, series=part)
-            last_h.append(self._at_last_bar(h_BCD, part))
-        self._last_h_BD = torch.cat(last_h)
+            self._last_h_BD[part] = self._at_last_bar(h_BCD, part)
 
     def restart(self, paths: int) -> Tensor:
         """Go back to the end of the contexts, for the next bundle of G paths: hidden states there, [B, G, D]."""

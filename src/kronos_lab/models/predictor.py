@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kronos_lab.models.hub import PublishedModel
-from kronos_lab.models.layers import Attention, KeyValueStore, RMSNorm, Rotation, TransformerBlock, run_blocks
+from kronos_lab.models.layers import Attention, KeyValueStore, Linear, RMSNorm, Rotation, TransformerBlock, run_blocks
 
 DEPENDENCY_HEADS = 4  # of the dependency-aware layer, whatever n_heads says (published checkpoints)
 TIME_TABLES = {"minute": 60, "hour": 24, "weekday": 7, "day": 32, "month": 13}
@@ -39,7 +39,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.emb_s1 = nn.Embedding(2**s1_bits, d_model)
         self.emb_s2 = nn.Embedding(2**s2_bits, d_model)
-        self.fusion_proj = nn.Linear(2 * d_model, d_model)
+        self.fusion_proj = Linear(2 * d_model, d_model)
         self._scale = math.sqrt(d_model)
 
     def forward(self, s1_BT: Tensor, s2_BT: Tensor) -> Tensor:
@@ -101,8 +101,8 @@ class DualHead(nn.Module):
 
     def __init__(self, s1_bits: int, s2_bits: int, d_model: int) -> None:
         super().__init__()
-        self.proj_s1 = nn.Linear(d_model, 2**s1_bits)
-        self.proj_s2 = nn.Linear(d_model, 2**s2_bits)
+        self.proj_s1 = Linear(d_model, 2**s1_bits)
+        self.proj_s2 = Linear(d_model, 2**s2_bits)
 
 
 class Kronos(nn.Module, PublishedModel):
