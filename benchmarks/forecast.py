@@ -238,7 +238,10 @@ class Reference:
         from kronos_lab.forecasting.token_sampling import Sampling
 
         self._forecaster = RecomputingForecaster(tokenizer, predictor, max_context)
-        self._inputs: Any = [torch.stack([torch.from_numpy(one[part]) for one in series]) for part in range(4)]
+        context, stamp, future_stamp, uniforms = (
+            torch.stack([torch.from_numpy(one[part]) for one in series]) for part in range(4)
+        )
+        self._inputs = (context, stamp, future_stamp, uniforms)
         self._sampling = Sampling(top_k=1)
 
     def forecast(self) -> None:
