@@ -22,6 +22,7 @@ def main(cfg: DictConfig) -> None:
     from pathlib import Path
 
     from kronos_lab.data.settings import switch, whole_number
+    from kronos_lab.errors import InputError
     from kronos_lab.forecasting.devices import resolve_device
     from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file, save_forecast
     from kronos_lab.forecasting.forecaster import Forecaster
@@ -35,7 +36,9 @@ def main(cfg: DictConfig) -> None:
     paths = whole_number("forecast.paths", cfg.forecast.paths, 1)
     lookback = None if cfg.lookback is None else whole_number("lookback", cfg.lookback, 2)
     max_context = None if cfg.max_context is None else whole_number("max_context", cfg.max_context, 1)
-    columns = {field: column for field, column in cfg.columns.items() if column is not None}
+    if not isinstance(cfg.columns, DictConfig):
+        raise InputError(f"columns={cfg.columns}: name them one by one, such as columns.stamp=when")
+    columns = {str(field): column for field, column in cfg.columns.items() if column is not None}
     series = read_series_file(Path(str(cfg.file)).expanduser(), cfg.symbol, columns, cfg.until, lookback, horizon)
 
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)

@@ -199,7 +199,7 @@ def test_batches_of_a_mixture_are_full_and_padded_little():
     [
         ({"overflow": "jump"}, "overflow=jump: choose one of exact, hop"),
         ({"dependency_rope": "none"}, "dependency_rope=none"),
-        ({"overflow": "hop", "hop": 64}, "hop=64 must lie between 1 and max_context - 1 = 63"),
+        ({"overflow": "hop", "hop": 64}, "hop=64 must be a whole number, from 1 to 63"),
         ({"hop": 0}, "hop=0"),
         ({"precision": "float8"}, "precision=float8: choose one of float32, bfloat16"),
     ],

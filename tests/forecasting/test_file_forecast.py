@@ -116,4 +116,4 @@ def test_command_writes_forecast_paths_and_picture(tmp_path: Path, real: bool) -
 def test_command_fails_in_one_line(tmp_path: Path) -> None:
     done = run_forecast("file=missing.csv", "horizon=5", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip() == "error: file=missing.csv does not exist: give a CSV or Parquet file of bars"
+    assert done.stderr.strip() == "error: file=missing.csv is no file: give a CSV or Parquet file of bars"

@@ -121,12 +121,12 @@ def test_bad_series_are_named(api: KronosPredictor, what: str, message: str) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"T": 0.0}, "temperature .* above 0"),
+        ({"T": 0.0}, "temperature=0.0 must be a number above 0"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_k": -1}, "top_k"),
         ({"sample_count": 0}, "sample_count"),
         ({"pred_len": 0}, "pred_len must be at least 1"),
-        ({"pred_len": 65, "y": 65}, "pred_len 65 is more than max_context 64"),
+        ({"pred_len": 65, "y": 65}, r"\(pred_len\) of 65 bars is more than max_context 64"),
     ],
 )
 def test_bad_options_are_named(api: KronosPredictor, options: dict, message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.key_values import series_at_once
 from kronos_lab.forecasting.path_decoder import DependencyRope, PathDecoder
@@ -43,13 +44,12 @@ class Window:
     dependency_rope: DependencyRope = "published"
 
     def __post_init__(self) -> None:
-        if self.max_context < 1:
-            raise InputError(f"max_context must be at least 1, not {self.max_context}")
+        whole_number("max_context", self.max_context, 1)
+        if self.hop is not None:
+            whole_number("hop", self.hop, 1, max(1, self.max_context - 1))
         for name, kind in (("overflow", Overflow), ("dependency_rope", DependencyRope)):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name}={getattr(self, name)}: choose one of {', '.join(get_args(kind))}")
-        if self.hop is not None and not 1 <= self.hop < max(2, self.max_context):
-            raise InputError(f"hop={self.hop} must lie between 1 and max_context - 1 = {self.max_context - 1}")
 
     def holds(self, context: int, horizon: int) -> bool:
         """Whether context and generated bars fit into it together."""

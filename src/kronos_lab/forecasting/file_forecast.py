@@ -66,8 +66,8 @@ def read_series_file(
     if lookback is not None and lookback < 2:
         raise InputError(f"lookback must be at least 2, not {lookback}")
     if not file.is_file():
-        raise InputError(f"file={file} does not exist: give a CSV or Parquet file of bars")
-    rows = read_bars(source_files(file), columns, {}, needs_volume=False)
+        raise InputError(f"file={file} is no file: give a CSV or Parquet file of bars")
+    rows = read_bars(source_files(file), columns, {}, needs_volume=False, columns_key="columns")
     chosen = _choose_symbol(file, rows["symbol"].unique().tolist(), symbol)
     rows = rows[rows["symbol"] == chosen].set_index("stamp").drop(columns="symbol")
     if not rows.index.is_unique:

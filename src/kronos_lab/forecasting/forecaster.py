@@ -124,7 +124,7 @@ class Forecaster:
         """
         horizon, size = uniforms_BPH2.shape[2], self.window.max_context
         if horizon > size:
-            raise InputError(f"pred_len {horizon} is more than max_context {size}")
+            raise InputError(f"a horizon (pred_len) of {horizon} bars is more than max_context {size}")
         if lengths_B is None:
             lengths_B = torch.full((len(context_BCF),), context_BCF.shape[1])
         if int(lengths_B.min()) != context_BCF.shape[1] and not self.window.holds(context_BCF.shape[1], horizon):

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kronos_lab.errors import InputError
 from kronos_lab.forecasting.decoding import Window
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
@@ -80,11 +79,6 @@ def plan_batches(series: Sequence[Series], window: Window, most: int) -> list[li
     Neighbours in length share a batch of up to `most`, the shorter ones padded. Where the window overflows the order
     of steps depends on the length: there a batch holds one lookback and one horizon.
     """
-    for i, one in enumerate(series):
-        if len(one.future_stamp_H5) > window.max_context:
-            raise InputError(
-                f"series {i}: pred_len {len(one.future_stamp_H5)} is more than max_context {window.max_context}"
-            )
     shapes = [(len(one.context_CF), len(one.future_stamp_H5)) for one in series]
     batches: list[list[int]] = []
     bars = horizon = 0  # of the newest batch: bars without padding, longest horizon

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kronos_lab.errors import InputError
+from kronos_lab.data.settings import positive_number, sound_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,9 @@ class Sampling:
     top_k: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise InputError(f"temperature (T) must be above 0, not {self.temperature}; top_k=1 is the greedy choice")
-        if self.top_k < 0 or self.top_k != int(self.top_k):
-            raise InputError(f"top_k must be a whole number from 0 (off), not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"top_p must lie in (0, 1], not {self.top_p}")
+        positive_number("temperature", self.temperature)
+        whole_number("top_k", self.top_k, 0)
+        sound_number("top_p", self.top_p, lambda share: 0 < share <= 1, "must be a number above 0, up to 1")
 
     def probabilities(self, logits_BV: Tensor) -> Tensor:
         """Logits [..., V] → the probabilities drawn from, float32 [..., V]."""
@@ -79,8 +76,8 @@ def series_uniforms(seed: int, symbol: str, date: str, paths: int, horizon: int)
         paths: number of sample paths P; the first ones are the same for a larger P.
         horizon: steps H; the first ones are the same for a larger H.
     """
-    if paths < 1 or horizon < 1:
-        raise InputError(f"paths and horizon must be at least 1, not {paths} and {horizon}")
+    whole_number("paths", paths, 1)
+    whole_number("horizon", horizon, 1)
     digest = hashlib.blake2b(f"{seed}\0{symbol}\0{date}".encode(), digest_size=16).digest()
     key = np.frombuffer(digest, dtype=np.uint64)
     rows = [
