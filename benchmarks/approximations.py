@@ -1,0 +1,158 @@
+"""What approximate forecasts cost in accuracy: `overflow=hop` and `precision=bfloat16` against the exact ones.
+
+    python benchmarks/approximations.py --file bars.parquet --checkpoint outputs/train/<run> --max-context 96
+    python benchmarks/approximations.py --model mini           # random weights, random bars, context 512
+
+Each way forecasts the same series with the same random numbers. Reported are the share of equal tokens, at the first
+bar and over all bars (paths that have once taken another token go on differently), and how far the mean path's return
+over the horizon is from the exact one, beside how far it moves when only the seed changes. Times are medians, relative
+to the exact forecast.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from kronos_lab.forecasting.series_batches import Series
+
+RESULTS = Path(__file__).resolve().parent / "results"
+CLOSE = 3
+
+
+def main() -> None:
+    """Measure what the command line asks for; print and save it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", help="run folder, model folder or Hub id; else --model with random weights")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--file", type=Path, help="Parquet or CSV of bars; else random walks")
+    parser.add_argument("--series", type=int, default=64)
+    parser.add_argument("--context", type=int, default=480)
+    parser.add_argument("--horizon", type=int, default=96)
+    parser.add_argument("--paths", type=int, default=5)
+    parser.add_argument("--max-context", type=int, default=512)
+    parser.add_argument("--hops", type=lambda text: [int(n) for n in text.split(",")], default=[16, 64, 128])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=RESULTS / "approximations.json")
+    options = parser.parse_args()
+
+    import machine
+
+    torch.set_num_threads(options.threads)
+    series = read_series(options)
+    reseeded = [one._replace(uniforms_PH2=one.uniforms_PH2[:, ::-1].copy()) for one in series]
+    exact = forecast(options, series)
+    ways = {"exact, other random numbers": forecast(options, reseeded)}
+    for hop in options.hops:
+        ways[f"hop {hop}"] = forecast(options, series, overflow="hop", hop=hop)
+    ways["bfloat16"] = forecast(options, series, precision="bfloat16")
+    rows = [{"way": name, **compare(exact, found)} for name, found in ways.items()]
+    record = {
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "machine": machine.describe(torch.device(options.device), options.threads),
+        "rows": rows,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    for row in rows:
+        print(
+            ", ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{value:<28}" for key, value in row.items()
+            )
+        )
+    print(f"saved {options.output}")
+
+
+def read_series(options: argparse.Namespace) -> "list[Series]":
+    """Series from the file, each ending on a day of its own, or random walks."""
+    from synthetic import random_series
+
+    walks = [random_series(n, options.context, options.horizon, options.paths) for n in range(options.series)]
+    if options.file is None:
+        return walks
+    import pandas as pd
+
+    from kronos_lab.data.readers import read_bars, source_files
+    from kronos_lab.data.time_features import time_features
+    from kronos_lab.forecasting.series_input import complete_bars
+
+    bars = read_bars(source_files(options.file), {}, {})
+    rng = np.random.default_rng(0)
+    length = options.context + options.horizon
+    chosen: list[Series] = []
+    for symbol, rows in bars.groupby("symbol"):
+        traded = rows[(rows["volume"] > 0) & rows["close"].notna()].sort_values("stamp")
+        if len(traded) < length or len(chosen) == options.series:
+            continue
+        begin = int(rng.integers(len(traded) - length + 1))
+        past = traded.iloc[begin : begin + length]
+        stamps = time_features(pd.DatetimeIndex(past["stamp"]))
+        values = complete_bars(str(symbol), past)
+        chosen.append(
+            walks[len(chosen)]._replace(
+                context_CF=values[: options.context],
+                stamp_C5=stamps[: options.context],
+                future_stamp_H5=stamps[options.context :],
+            )
+        )
+    return chosen
+
+
+def forecast(options: argparse.Namespace, series: "list[Series]", **way: Any) -> dict[str, Any]:
+    """Paths, tokens, last closes and seconds of one way to forecast."""
+    from synthetic import load_random_models
+
+    from kronos_lab.forecasting import forecaster as module
+    from kronos_lab.forecasting.series_batches import forecast_series
+    from kronos_lab.forecasting.token_sampling import Sampling
+    from kronos_lab.runs.checkpoint import find_checkpoint
+
+    if options.checkpoint:
+        models = find_checkpoint(options.checkpoint, None, Path("outputs"), market=None).load()
+    else:
+        models = load_random_models(options.model)
+    forecaster = module.Forecaster(*models, options.max_context, **way).to(options.device)
+    tokens: list[Tensor] = []
+    generate = module.generate
+
+    def recorded(*arguments: Any, **keywords: Any) -> Any:
+        pair = generate(*arguments, **keywords)
+        tokens.append(torch.stack(pair, dim=-1).cpu())
+        return pair
+
+    module.generate = recorded
+    seconds = []
+    for _ in range(3):
+        tokens.clear()
+        started = time.perf_counter()
+        paths = np.stack(forecast_series(forecaster, series, Sampling(temperature=0.6, top_p=0.9)))
+        seconds.append(time.perf_counter() - started)
+    module.generate = generate
+    last_close = np.array([one.context_CF[-1, CLOSE] for one in series])
+    returns = paths[:, :, -1, CLOSE].mean(axis=1) / last_close - 1
+    return {"tokens": torch.cat(tokens), "returns": returns, "seconds": statistics.median(seconds)}
+
+
+def compare(exact: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
+    """How near one way comes to the exact one."""
+    equal_BPH = (exact["tokens"] == found["tokens"]).all(-1).double()
+    difference = np.abs(exact["returns"] - found["returns"])
+    return {
+        "equal_tokens_first_bar": float(equal_BPH[:, :, 0].mean()),
+        "equal_tokens_all_bars": float(equal_BPH.mean()),
+        "mean_abs_return_difference": float(difference.mean()),
+        "mean_abs_return": float(np.abs(exact["returns"]).mean()),
+        "speed_up": exact["seconds"] / found["seconds"],
+    }
+
+
+if __name__ == "__main__":
+    main()
