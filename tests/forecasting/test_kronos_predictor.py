@@ -124,8 +124,8 @@ def test_bad_series_are_named(api: KronosPredictor, what: str, message: str) -> 
         ({"T": 0.0}, "temperature=0.0 must be a number above 0"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_k": -1}, "top_k"),
-        ({"sample_count": 0}, "sample_count"),
-        ({"pred_len": 0}, "pred_len must be at least 1"),
+        ({"sample_count": 0}, "sample_count=0"),
+        ({"pred_len": 0}, "pred_len=0 must be a whole number"),
         ({"pred_len": 65, "y": 65}, r"\(pred_len\) of 65 bars is more than max_context 64"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 
 from kronos_lab.errors import InputError
 
@@ -18,8 +19,9 @@ def whole_number(key: str, value: object, least: int, most: int | None = None) -
     Raises:
         InputError: it is no such number.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value and (most is None or value <= most):
-        return value
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and least <= value and (most is None or value <= most):  # type: ignore[operator]
+        return int(value)  # type: ignore[call-overload]
     bounds = f"at least {least}" if most is None else f"from {least} to {most}"
     raise InputError(f"{key}={_as_typed(value)} must be a whole number, {bounds}")
 
@@ -38,7 +40,7 @@ def sound_number(key: str, value: object, sound: Callable[[float], bool], compla
         sound: whether a number lies in the range.
         complaint: what to say where it does not, after `key=value`.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not sound(value):  # type: ignore[arg-type]
         raise InputError(f"{key}={_as_typed(value)} {complaint}")
     return value  # type: ignore[return-value]

@@ -86,10 +86,6 @@ class Prompt(NamedTuple):
     future_stamp_BH5: Tensor
     lengths_B: Tensor
 
-    def rows(self, series: slice | Tensor) -> "Prompt":
-        """Some of the series."""
-        return Prompt(*(part[series.to(part.device) if isinstance(series, Tensor) else series] for part in self))
-
 
 def generate(
     predictor: Kronos,
@@ -113,6 +109,9 @@ def generate(
 
     Returns:
         s1 and s2 of the generated bars, int32 [B, P, H] each.
+
+    Raises:
+        InputError: weights or logits are not finite.
     """
     series, paths, horizon = uniforms_BPH2.shape[:3]
     context = prompt.s1_BC.shape[1]
@@ -123,6 +122,8 @@ def generate(
         _decode_window(predictor, prompt, tokens, window.dependency_rope, bundles, start, first, end)
     if end < horizon:
         _slide_window(predictor, prompt, tokens, window, end)
+    if not tokens.finite:
+        raise InputError("the predictor's numbers are not finite: the checkpoint is broken")
     return tokens.s1_BPH, tokens.s2_BPH
 
 
@@ -135,14 +136,27 @@ class _Tokens:
         self._uniforms_BPH2 = uniforms_BPH2
         self._sampling = sampling
         self._on_bars = on_bars
+        self._finite = torch.ones((), dtype=torch.bool, device=uniforms_BPH2.device)
 
-    def draw(self, decoder: PathDecoder, h_BGD: Tensor, series: slice, paths: slice, step: int) -> None:
-        """Draw the pair of one step for some series and paths, given hidden states of the bar before."""
-        uniforms_BG2 = self._uniforms_BPH2[series, paths, step]
+    @property
+    def finite(self) -> bool:
+        """Whether all that was drawn from was finite; looked at once, so that no step waits for a GPU."""
+        return bool(self._finite)
+
+    def draw(
+        self, decoder: PathDecoder, h_BGD: Tensor, series: slice | Tensor, paths: slice | Tensor, step: int
+    ) -> None:
+        """Draw the pair of one step for some series and paths, given hidden states of the bar before.
+
+        Slices choose a block [B, G]; index tensors [R], one path each, go with hidden states [R, 1, D].
+        """
+        uniforms_BG2 = self._uniforms_BPH2[series, paths, step].view(*h_BGD.shape[:2], 2)
         s1_BG = self._sampling.draw(decoder.s1_logits(h_BGD), uniforms_BG2[..., 0])
         s2_BG = self._sampling.draw(decoder.s2_logits(h_BGD, s1_BG), uniforms_BG2[..., 1])
-        self.s1_BPH[series, paths, step] = s1_BG.int()
-        self.s2_BPH[series, paths, step] = s2_BG.int()
+        chosen = self.s1_BPH[series, paths, step].shape
+        self.s1_BPH[series, paths, step] = s1_BG.int().view(chosen)
+        self.s2_BPH[series, paths, step] = s2_BG.int().view(chosen)
+        self._finite &= h_BGD.isfinite().all()
         self._on_bars(s1_BG.numel())
 
 
@@ -180,7 +194,7 @@ def _decode_window(
     if s1_BC.shape[1]:
         decoder.encode_context(s1_BC, s2_BC, stamp_BC5)
     for bundle in bundles:
-        h_BGD = decoder.restart(bundle.stop - bundle.start) if s1_BC.shape[1] else None
+        h_BGD = decoder.restart(bundle.stop - bundle.start)
         for step in range(first, end):
             begin = known if step == first else step - 1
             if begin < step:
@@ -188,27 +202,23 @@ def _decode_window(
                 h_BGD = decoder.extend(
                     tokens.s1_BPH[:, bundle, new], tokens.s2_BPH[:, bundle, new], prompt.future_stamp_BH5[:, new]
                 )
-            assert h_BGD is not None
             tokens.draw(decoder, h_BGD, slice(None), bundle, step)
 
 
 def _slide_window(predictor: Kronos, prompt: Prompt, tokens: _Tokens, window: Window, first: int) -> None:
     """Generate the steps from `first` on, each of which sees exactly the last M bars, numbered from 0."""
-    size = window.max_context
+    size, context = window.max_context, prompt.s1_BC.shape[1]
     series, paths, horizon = tokens.s1_BPH.shape
-    at_once = series_at_once(size, tokens.s1_BPH.device)
-    for path in range(paths):
-        for begin in range(0, series, at_once):
-            rows = slice(begin, min(begin + at_once, series))
-            known = prompt.rows(rows)
-            count = rows.stop - rows.start
-            decoder = PathDecoder(predictor, torch.full((count,), size), 1, 0, window.dependency_rope)
-            stamp_BT5 = torch.cat((known.stamp_BC5, known.future_stamp_BH5), dim=1)
-            for step in range(first, horizon):
-                s1_BT, s2_BT = (
-                    torch.cat((context, generated[rows, path, :step]), dim=1)[:, -size:]
-                    for context, generated in ((known.s1_BC, tokens.s1_BPH), (known.s2_BC, tokens.s2_BPH))
-                )
-                end = known.s1_BC.shape[1] + step
-                decoder.encode_context(s1_BT, s2_BT, stamp_BT5[:, end - size : end])
-                tokens.draw(decoder, decoder.restart(1), rows, slice(path, path + 1), step)
+    stamp_BT5 = torch.cat((prompt.stamp_BC5, prompt.future_stamp_BH5), dim=1)
+    row_R = torch.arange(series * paths, device=stamp_BT5.device)
+    for rows in row_R.split(series_at_once(size, stamp_BT5.device)):
+        of_series, path = rows // paths, rows % paths
+        decoder = PathDecoder(predictor, torch.full((len(rows),), size), 1, 0, window.dependency_rope)
+        for step in range(first, horizon):
+            s1_RT, s2_RT = (
+                torch.cat((known[of_series], generated[of_series, path, :step]), dim=1)[:, -size:]
+                for known, generated in ((prompt.s1_BC, tokens.s1_BPH), (prompt.s2_BC, tokens.s2_BPH))
+            )
+            end = context + step
+            decoder.encode_context(s1_RT, s2_RT, stamp_BT5[of_series, end - size : end])
+            tokens.draw(decoder, decoder.restart(1), of_series, path, step)

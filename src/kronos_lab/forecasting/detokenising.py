@@ -10,6 +10,8 @@ from kronos_lab.forecasting.key_values import FollowContext, KeyValueBuffer, Sto
 from kronos_lab.models.layers import TransformerBlock
 from kronos_lab.models.tokenizer import KronosTokenizer
 
+MOST_PASSES_OF_PATHS = 16  # paths decoded together, in contexts' worth of memory
+
 
 def decode_paths(
     tokenizer: KronosTokenizer,
@@ -17,6 +19,7 @@ def decode_paths(
     generated_BPH: tuple[Tensor, Tensor],
     lengths_B: Tensor,
     max_context: int,
+    rows_at_once: int | None = None,
 ) -> Tensor:
     """Decode the last `max_context` bars of context and generated ones, and return the generated ones.
 
@@ -26,6 +29,7 @@ def decode_paths(
         generated_BPH: s1 and s2 of what follows them.
         lengths_B: bars of each context, on the CPU; equal where contexts are cut.
         max_context: bars decoded in one causal pass, at the most.
+        rows_at_once: upper bound on series × paths decoded together.
 
     Returns:
         Normalised bars [B, P, H, F].
@@ -33,26 +37,26 @@ def decode_paths(
     series, paths, horizon = generated_BPH[0].shape
     length = context_BC[0].shape[1]
     cut = max(0, length + horizon - max_context)
-    s1_BC, s2_BC = (tokens[:, cut:] for tokens in context_BC)
-    size = series_at_once(length - cut + paths * horizon, s1_BC.device)
-    parts = [slice(begin, begin + size) for begin in range(0, series, size)]
-    return torch.cat(
-        [
-            _decode(
-                tokenizer,
-                tokenizer.embed_tokens(s1_BC[part], s2_BC[part]),
-                tokenizer.embed_tokens(*(tokens[part].flatten(0, 1) for tokens in generated_BPH)),
-                (lengths_B[part] - cut).to(s1_BC.device),
-                paths,
-            )
-            for part in parts
-        ]
-    )
+    device = context_BC[0].device
+    # Paths share a pass over their context: many of them at once, as long as they are not too much by themselves.
+    paths_at_once = min(paths, rows_at_once or paths, MOST_PASSES_OF_PATHS * series_at_once(length + horizon, device))
+    size = series_at_once(length - cut + paths_at_once * horizon, device)
+    bars_BPHF = torch.empty(series, paths, horizon, tokenizer.head.out_features, device=device)
+    for begin in range(0, series, size):
+        part = slice(begin, begin + size)
+        context_BCD = tokenizer.embed_tokens(*(tokens[part, cut:] for tokens in context_BC))
+        known_B = (lengths_B[part] - cut).to(device)
+        for first in range(0, paths, paths_at_once):
+            some = slice(first, first + paths_at_once)
+            new_RHD = tokenizer.embed_tokens(*(tokens[part, some].flatten(0, 1) for tokens in generated_BPH))
+            bars_BPHF[part, some] = _decode(tokenizer, context_BCD, new_RHD, known_B)
+    return bars_BPHF
 
 
-def _decode(tokenizer: KronosTokenizer, context_BCD: Tensor, new_RHD: Tensor, lengths_B: Tensor, paths: int) -> Tensor:
+def _decode(tokenizer: KronosTokenizer, context_BCD: Tensor, new_RHD: Tensor, lengths_B: Tensor) -> Tensor:
     """The decoder's blocks over contexts [B, C, D] and rows of generated bars [B · P, H, D] → [B, P, H, F]."""
     length, horizon = context_BCD.shape[1], new_RHD.shape[1]
+    paths = len(new_RHD) // len(context_BCD)
     last = len(tokenizer.decoder) - 1
     for layer, block in enumerate(tokenizer.decoder):
         assert isinstance(block, TransformerBlock)

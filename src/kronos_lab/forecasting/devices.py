@@ -20,7 +20,7 @@ def fastest_device() -> str:
     return available_devices()[0]
 
 
-def resolve_device(name: str | None) -> torch.device:
+def resolve_device(name: str | torch.device | None) -> torch.device:
     """The device of that name; None takes the fastest.
 
     Raises:

@@ -112,7 +112,8 @@ class Forecaster:
             future_stamp_BH5: those of the bars to forecast; H ≤ max_context.
             uniforms_BPH2: random numbers in [0, 1), see `series_uniforms`.
             sampling: how tokens are drawn.
-            lengths_B: bars of each series, int64; None is C for all. Where the window overflows they must be equal.
+            lengths_B: bars of each series, int64; None is C for all. Where the window overflows they must be equal,
+                those above `max_context` apart.
             rows_at_once: upper bound on series × paths decoded together; further paths wait.
             on_bars: called with the number of bars generated since the last call, B · P · H in all.
 
@@ -127,24 +128,25 @@ class Forecaster:
             raise InputError(f"a horizon (pred_len) of {horizon} bars is more than max_context {size}")
         if lengths_B is None:
             lengths_B = torch.full((len(context_BCF),), context_BCF.shape[1])
-        if int(lengths_B.min()) != context_BCF.shape[1] and not self.window.holds(context_BCF.shape[1], horizon):
+        longest, seen_B = int(lengths_B.max()), lengths_B.clamp(max=size)
+        if bool((seen_B != seen_B[0]).any()) and not self.window.holds(longest, horizon):
             raise InputError("series of several lengths overflow max_context: forecast each length in its own batch")
         # Statistics on the CPU and in float64: it holds amounts of 1e11 to the cent, and not every device has it.
-        context_BCF = context_BCF.cpu().double()
+        context_BCF = context_BCF[:, :longest].cpu().double()
         scale = _scale_of_lookbacks(context_BCF, lengths_B, self.rescale)
         normalised_BCF = normalise(context_BCF, scale, self.clip)
         s1_BC, s2_BC = self._tokens(normalised_BCF.to(self.device, self.tokenizer.embed.weight.dtype))
-        prompt = Prompt(
-            s1_BC[:, -size:],
-            s2_BC[:, -size:],
-            stamp_BC5[:, -size:].to(self.device),
-            future_stamp_BH5.to(self.device),
-            lengths_B.clamp(max=size),
-        )
+        row_B1 = torch.arange(len(lengths_B)).unsqueeze(1)
+        bar_BC = (lengths_B - seen_B).unsqueeze(1) + torch.arange(min(longest, size))  # padding ends where C does
+        seen = (row_B1.to(self.device), bar_BC.to(self.device))
+        stamp_BC5 = stamp_BC5.to(self.device)
+        prompt = Prompt(s1_BC[seen], s2_BC[seen], stamp_BC5[seen], future_stamp_BH5.to(self.device), seen_B)
         generated = generate(
             self.predictor, prompt, uniforms_BPH2.to(self.device), sampling, self.window, rows_at_once, on_bars
         )
-        future_BPHF = decode_paths(self.tokenizer, (prompt.s1_BC, prompt.s2_BC), generated, prompt.lengths_B, size)
+        future_BPHF = decode_paths(
+            self.tokenizer, (prompt.s1_BC, prompt.s2_BC), generated, prompt.lengths_B, size, rows_at_once
+        )
         for_every_path = Scale(*(statistic.unsqueeze(1) for statistic in scale))
         return denormalise(future_BPHF.cpu().double(), for_every_path).float()
 

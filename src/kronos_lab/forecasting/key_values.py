@@ -12,7 +12,7 @@ from torch import Tensor
 from kronos_lab.models.layers import Attention
 
 # Bars whose activations are in memory at once while contexts are encoded: enough to keep the matrix units busy.
-BARS_AT_ONCE = {"cpu": 2_048, "cuda": 131_072}
+BARS_AT_ONCE = {"cpu": 1_024, "cuda": 131_072}
 
 
 def series_at_once(bars: int, device: torch.device) -> int:
@@ -35,9 +35,9 @@ class KeyValueBuffer:
         self.keys_BHTW[series, :, slots] = k_BHTW
         self.values_BHTW[series, :, slots] = v_BHTW
 
-    def attend(self, q_BHQW: Tensor, end: int, mask_B1QT: Tensor | None) -> Tensor:
-        """What queries see of the slots before `end`, [B, H, Q, W]."""
-        keys, values = self.keys_BHTW[:, :, :end], self.values_BHTW[:, :, :end]
+    def attend(self, q_BHQW: Tensor, end: int, mask_B1QT: Tensor | None, series: slice) -> Tensor:
+        """What queries of some series see of the slots before `end`, [B, H, Q, W]."""
+        keys, values = self.keys_BHTW[series, :, :end], self.values_BHTW[series, :, :end]
         return F.scaled_dot_product_attention(q_BHQW, keys, values, attn_mask=mask_B1QT)
 
 
@@ -59,13 +59,14 @@ class ExtendPaths:
     """A layer sees bars that follow the context: they are stored, and look at all before them on their path."""
 
     buffer: KeyValueBuffer
+    series: slice
     begin: int
     mask_B1QT: Tensor | None
 
     def attend(self, q_BHQW: Tensor, k_BHQW: Tensor, v_BHQW: Tensor) -> Tensor:
         """See `KeyValueStore`."""
-        self.buffer.write(k_BHQW, v_BHQW, self.begin)
-        return self.buffer.attend(q_BHQW, self.begin + k_BHQW.shape[2], self.mask_B1QT)
+        self.buffer.write(k_BHQW, v_BHQW, self.begin, self.series)
+        return self.buffer.attend(q_BHQW, self.begin + k_BHQW.shape[2], self.mask_B1QT, self.series)
 
 
 @dataclass(frozen=True)

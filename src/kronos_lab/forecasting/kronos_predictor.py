@@ -11,9 +11,9 @@ import torch
 
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import CLIP
+from kronos_lab.data.settings import whole_number
 from kronos_lab.data.time_features import time_features
-from kronos_lab.errors import InputError
-from kronos_lab.forecasting.devices import fastest_device
+from kronos_lab.forecasting.devices import resolve_device
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.progress import SeriesProgress
 from kronos_lab.forecasting.series_batches import ROWS_AT_ONCE, Series, forecast_series
@@ -44,9 +44,9 @@ class KronosPredictor:
         clip: float = CLIP,
         batch_size: int = ROWS_AT_ONCE,
     ) -> None:
-        self.device = torch.device(device or fastest_device())
+        self.device = resolve_device(device)
         self.forecaster = Forecaster(tokenizer, model, max_context, clip).to(self.device)
-        self.batch_size = batch_size
+        self.batch_size = whole_number("batch_size", batch_size, 1)
 
     def predict(
         self,
@@ -118,8 +118,7 @@ class KronosPredictor:
         return self._paths(series, Sampling(T, top_p, top_k), sample_count, verbose)
 
     def _paths(self, series: list[SeriesInput], sampling: Sampling, paths: int, verbose: bool) -> np.ndarray:
-        if paths < 1:
-            raise InputError(f"sample_count must be at least 1, not {paths}")
+        whole_number("sample_count", paths, 1)
         prompts = [
             Series(
                 one.values_CF,

@@ -58,7 +58,9 @@ class PathDecoder:
         """Encode the contexts, a part of the series at a time."""
         size = series_at_once(self.context, s1_BC.device)
         block_rotation = self._block_rotation.at(slice(self.context))
-        dependency_rotation = self._dependency_rotation and self._dependency_rotation.at(slice(self.context))
+        dependency_rotation = None
+        if self._dependency_rotation is not None:
+            dependency_rotation = self._dependency_rotation.at(slice(self.context))
         for begin in range(0, len(s1_BC), size):
             part = slice(begin, begin + size)
             stores = [StoreContext(buffer, part) for buffer in self._blocks]
@@ -79,23 +81,30 @@ class PathDecoder:
 
     def extend(self, s1_BGS: Tensor, s2_BGS: Tensor, stamp_BS5: Tensor) -> Tensor:
         """Add S bars to every path: hidden states of the last of them, [B, G, D]. S above 1 needs equal contexts."""
-        steps = s1_BGS.shape[2]
+        series, _, steps = s1_BGS.shape
         first = self._generated
         begin = self.context + first * self.paths
         end = begin + steps * self.paths
         mask = self._mask_B1GT if steps == 1 else self._many_steps_mask(first, steps)
         mask = None if mask is None else mask[..., :end]
-        h_BQD = self.predictor.hidden_states(
-            s1_BGS.transpose(1, 2).flatten(1),
-            s2_BGS.transpose(1, 2).flatten(1),
-            stamp_BS5.repeat_interleave(self.paths, dim=1),
-            rotation=self._rotation_of(self._block_rotation, first, steps),
-            stores=[ExtendPaths(buffer, begin, mask) for buffer in self._blocks],
-        )
-        rotation = self._dependency_rotation and self._rotation_of(self._dependency_rotation, first, steps)
-        self._dependency.write(*self.predictor.dep_layer.cross_attn.keys_values(h_BQD, rotation), begin)
+        block_rotation = self._rotation_of(self._block_rotation, first, steps)
+        dependency_rotation = self._rotation_of(self._dependency_rotation, first, steps)
+        size = series if steps == 1 else series_at_once(steps * self.paths, s1_BGS.device)
+        last_h = []
+        for start in range(0, series, size):
+            part = slice(start, start + size)
+            h_BQD = self.predictor.hidden_states(
+                s1_BGS[part].transpose(1, 2).flatten(1),
+                s2_BGS[part].transpose(1, 2).flatten(1),
+                stamp_BS5[part].repeat_interleave(self.paths, dim=1),
+                rotation=block_rotation,
+                stores=[ExtendPaths(buffer, part, begin, mask) for buffer in self._blocks],
+            )
+            keys, values = self.predictor.dep_layer.cross_attn.keys_values(h_BQD, dependency_rotation)
+            self._dependency.write(keys, values, begin, part)
+            last_h.append(h_BQD[:, -self.paths :])
         self._generated += steps
-        return h_BQD[:, -self.paths :]
+        return last_h[0] if len(last_h) == 1 else torch.cat(last_h)
 
     def s1_logits(self, h_BGD: Tensor) -> Tensor:
         """Logits of the coarse token after the newest bar of each path, [B, G, 2^s1]."""
@@ -103,12 +112,12 @@ class PathDecoder:
 
     def s2_logits(self, h_BGD: Tensor, s1_BG: Tensor) -> Tensor:
         """Logits of the fine token [B, G, 2^s2], given the coarse one drawn and the newest hidden states."""
-        layer, last = self.predictor.dep_layer, self._generated - 1
-        rotation = self._dependency_rotation and self._rotation_of(self._dependency_rotation, last, 1)
+        layer = self.predictor.dep_layer
+        rotation = self._rotation_of(self._dependency_rotation, self._generated - 1, 1)
         q_BHGW = layer.cross_attn.queries(self.predictor.embedding.emb_s1(s1_BG), rotation)
         end = self.context + self._generated * self.paths
         mask = None if self._mask_B1GT is None else self._mask_B1GT[..., :end]
-        attended_BGD = layer.cross_attn.output(self._dependency.attend(q_BHGW, end, mask))
+        attended_BGD = layer.cross_attn.output(self._dependency.attend(q_BHGW, end, mask, slice(None)))
         return self.predictor.head.proj_s2(layer.norm(h_BGD + attended_BGD))
 
     def _at_last_bar(self, h_BCD: Tensor, series: slice) -> Tensor:
@@ -117,8 +126,10 @@ class PathDecoder:
         rows = torch.arange(len(h_BCD), device=h_BCD.device)
         return h_BCD[rows, self._lengths_B[series] - 1]
 
-    def _rotation_of(self, rotation: Rotation, first: int, steps: int) -> Rotation:
+    def _rotation_of(self, rotation: Rotation | None, first: int, steps: int) -> Rotation | None:
         """Rotation of generated bars `first .. first + steps - 1`, step after step; -1 is the last of a context."""
+        if rotation is None:
+            return None
         if self._lengths_B is not None:
             return rotation.at((self._lengths_B + first).unsqueeze(1))
         at = rotation.at(slice(self.context + first, self.context + first + steps))

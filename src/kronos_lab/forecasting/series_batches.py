@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kronos_lab.errors import InputError
 from kronos_lab.forecasting.decoding import Window
 from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.progress import BarsDone
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.forecasting.within_memory import WithinMemory
 
@@ -56,13 +58,16 @@ def forecast_series(
     """
     forecasts: list[np.ndarray] = [np.empty(0)] * len(series)
     memory = WithinMemory(rows_at_once)
-    paths = len(series[0].uniforms_PH2)
+    paths = max((len(one.uniforms_PH2) for one in series), default=1)
+    for i, one in enumerate(series):
+        if len(one.uniforms_PH2) != paths:
+            raise InputError(f"series {i} has {len(one.uniforms_PH2)} paths where another has {paths}")
     done = 0
     for batch in plan_batches(series, forecaster.window, max(1, rows_at_once // paths)):
         members = [series[i] for i in batch]
-        bars = _BarsDone(done, paths * max(len(one.future_stamp_H5) for one in members), on_progress)
+        bars = BarsDone(done, paths * max(len(one.future_stamp_H5) for one in members), on_progress)
 
-        def forecast(part: slice, rows: int, members: list[Series] = members, bars: _BarsDone = bars) -> Tensor:
+        def forecast(part: slice, rows: int, members: list[Series] = members, bars: BarsDone = bars) -> Tensor:
             bars.begin(part.start)
             return _forecast_batch(forecaster, members[part], sampling, rows, bars.add)
 
@@ -77,39 +82,27 @@ def plan_batches(series: Sequence[Series], window: Window, most: int) -> list[li
     """Indices of the series forecast together.
 
     Neighbours in length share a batch of up to `most`, the shorter ones padded. Where the window overflows the order
-    of steps depends on the length: there a batch holds one lookback and one horizon.
+    of steps depends on the length: there a batch holds one lookback, as far as it is seen, and one horizon.
     """
     shapes = [(len(one.context_CF), len(one.future_stamp_H5)) for one in series]
+
+    def seen(i: int) -> tuple[int, int]:
+        return min(shapes[i][0], window.max_context), shapes[i][1]
+
     batches: list[list[int]] = []
     bars = horizon = 0  # of the newest batch: bars without padding, longest horizon
     for i in sorted(range(len(series)), key=shapes.__getitem__):
         context, own_horizon = shapes[i]
         bars, horizon = bars + sum(shapes[i]), max(horizon, own_horizon)
         if batches and len(batches[-1]) < most:
-            of_a_kind = shapes[batches[-1][0]] == shapes[i]
+            of_a_kind = seen(batches[-1][0]) == seen(i)
             padded = (len(batches[-1]) + 1) * (context + horizon)
-            if of_a_kind or (window.holds(context, horizon) and bars >= padded * (1 - MOST_PADDING)):
+            if (of_a_kind or window.holds(context, horizon)) and bars >= padded * (1 - MOST_PADDING):
                 batches[-1].append(i)
                 continue
         batches.append([i])
         bars, horizon = sum(shapes[i]), own_horizon
     return batches
-
-
-class _BarsDone:
-    """Counts generated bars of a batch as series done."""
-
-    def __init__(self, before: int, bars_per_series: int, on_progress: Callable[[float], None]) -> None:
-        self._before, self._bars_per_series, self._on_progress = before, bars_per_series, on_progress
-        self._bars = 0
-
-    def begin(self, series: int) -> None:
-        """A part begins, perhaps for the second time."""
-        self._bars = series * self._bars_per_series
-
-    def add(self, bars: int) -> None:
-        self._bars += bars
-        self._on_progress(self._before + self._bars / self._bars_per_series)
 
 
 def _forecast_batch(
@@ -137,7 +130,7 @@ def _padded(arrays: Sequence[np.ndarray], axis: int = 0) -> Tensor:
     longest = max(array.shape[axis] for array in arrays)
     shape = list(arrays[0].shape)
     shape[axis] = longest
-    joined = np.zeros((len(arrays), *shape), dtype=arrays[0].dtype)
+    joined = np.zeros((len(arrays), *shape), dtype=np.result_type(*arrays))
     for row, array in zip(joined, arrays, strict=True):
         row[tuple(slice(size) for size in array.shape)] = array
     return torch.from_numpy(joined)

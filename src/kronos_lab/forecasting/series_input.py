@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.data.bars import FIELDS, PRICES, amount_from_volume
+from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 
 StampsLike = pd.Series | pd.DatetimeIndex | Sequence
@@ -40,8 +41,7 @@ def read_series(
         )
     if not len(frames):
         raise InputError("df_list is empty: give at least one series")
-    if pred_len < 1:
-        raise InputError(f"pred_len must be at least 1, not {pred_len}")
+    whole_number("pred_len", pred_len, 1)
     return [
         _read_one(f"series {i}", frame, x, y, pred_len)
         for i, (frame, x, y) in enumerate(zip(frames, stamps, future_stamps, strict=True))
@@ -76,6 +76,8 @@ def _read_one(
     future = _stamps(f"{name}: y_timestamp", future_stamps, pred_len, "pred_len")
     if not len(past):
         raise InputError(f"{name}: no bars to forecast from")
+    if (future.tz is None) != (past.tz is None):
+        raise InputError(f"{name}: x_timestamp and y_timestamp must both have a time zone, or neither")
     if future[0] <= past[-1]:
         raise InputError(f"{name}: y_timestamp starts at {future[0]}, not after the last bar at {past[-1]}")
     return SeriesInput(complete_bars(name, frame), past, future)

@@ -20,7 +20,8 @@ class Sampling:
 
     Attributes:
         temperature: logits are divided by it; above 0.
-        top_p: with top_k = 0, tokens whose better ones already have more than this probability are dropped.
+        top_p: with top_k = 0, tokens whose better ones already have more than this probability are dropped; of
+            tokens that are equally probable all stay or none.
         top_k: above 0, only the best `top_k` tokens are kept and `top_p` is ignored; 1 is the greedy choice.
     """
 
@@ -56,13 +57,14 @@ class Sampling:
         total_B1 = cumulative_BV[..., -1:].contiguous()
         token_B1 = torch.searchsorted(cumulative_BV, uniform_B.unsqueeze(-1) * total_B1, right=True)
         last_B1 = torch.searchsorted(cumulative_BV, total_B1)  # last token of positive probability
-        return torch.minimum(token_B1, last_B1).squeeze(-1)
+        highest = logits_BV.shape[-1] - 1  # also where a logit is no number, which `generate` reports
+        return torch.minimum(token_B1, last_B1).clamp(max=highest).squeeze(-1)
 
 
 def _sorted(values_BV: Tensor) -> Tensor:
     """Ascending along the last axis. numpy sorts values alone many times faster than torch does on a CPU."""
     if values_BV.device.type == "cpu":
-        return torch.from_numpy(np.sort(values_BV.numpy(), axis=-1))
+        return torch.from_numpy(np.sort(values_BV.detach().numpy(), axis=-1))
     return values_BV.sort(dim=-1).values
 
 

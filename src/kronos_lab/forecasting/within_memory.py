@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ class WithinMemory:
     """
 
     def __init__(self, rows_at_once: int) -> None:
-        self.rows_at_once = rows_at_once
+        self.rows_at_once = whole_number("batch_size", rows_at_once, 1)
 
     def run(self, forecast: Callable[[slice, int], Tensor], series: int, paths: int) -> tuple[Tensor, list[int]]:
         """Call `forecast(part of the series, rows at once)` until all are done.
@@ -39,7 +40,7 @@ class WithinMemory:
                 done.append(forecast(slice(begin, begin + size), self.rows_at_once))
                 parts.append(size)
                 continue
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
             self._halve(size * paths)  # here, where the error no longer holds what the attempt had allocated
@@ -55,6 +56,7 @@ class WithinMemory:
         log.warning("out of memory with %d series × paths at once: going on with %d", tried, self.rows_at_once)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has an error of its own for it, the CPU allocator only a message."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """CUDA and numpy have an error of their own for it; others only a message."""
+    own = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return own or any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))

@@ -52,7 +52,8 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] → [..., outputs]."""
         rows = x.numel() // self.in_features
-        if not 2 <= rows <= MOST_FEW_ROWS or x.device.type != "cpu" or torch.is_grad_enabled():
+        few = 2 <= rows <= MOST_FEW_ROWS and x.device.type == "cpu" and x.dtype == torch.float32
+        if not few or torch.is_grad_enabled():
             return super().forward(x)
         rows_first = x.reshape(rows, self.in_features)
         if self.bias is None:
