@@ -50,6 +50,6 @@ def deviation_BP(context: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def assert_same_paths(context: Tensor, first: Tensor, second: Tensor, sampling: Sampling = SAMPLED) -> None:
-    """Equal up to rounding. Of tokens that are drawn, one may lie on the border of two and fall either way."""
+    """Equal up to rounding. Of several paths that are drawn, one may have a draw on the border of two tokens."""
     different = deviation_BP(context, first, second) > ROUNDING
-    assert int(different.sum()) <= (sampling.top_k != 1)
+    assert int(different.sum()) <= (sampling.top_k != 1 and different.numel() > 1)
