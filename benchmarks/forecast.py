@@ -15,6 +15,7 @@ import json
 import multiprocessing as mp
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def main() -> None:
     record: dict[str, Any] = {"command": " ".join(["python", "benchmarks/forecast.py", *sys.argv[1:]])}
     record |= in_own_process(measure_machine, settings)
     record["settings"], record["rows"] = asdict(settings), []
-    output = options.output or RESULTS / f"forecast_{options.table or 'row'}_{settings.device}.json"
+    kind = settings.device if settings.precision == "float32" else f"{settings.device}_{settings.precision}"
+    output = options.output or RESULTS / f"forecast_{options.table or 'row'}_{kind}.json"
     for work in rows:
         for devices in options.devices:
             print(f"measuring {work.title()}, on {devices} device(s)", file=sys.stderr)
@@ -110,6 +112,11 @@ def main() -> None:
             output.write_text(json.dumps(record, indent=2) + "\n")
     show(record)
     print(f"saved {output}")
+    for row in record["rows"]:
+        if row["overflow"] == "exact" and settings.precision == "float32" and row.get("same_tokens") is False:
+            sys.exit(f"{row['title']}: other tokens than the recomputing decoder's")
+        if row["at_least"] and row.get("ratio", row["at_least"]) < row["at_least"]:
+            sys.exit(f"{row['title']}: {row['ratio']:.1f} × is less than {row['at_least']} ×")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -152,8 +159,8 @@ def measure(work: Work, settings: Settings, devices: int) -> dict[str, Any]:
     row["seconds_per_series"] = wall / work.series
     row["series_per_s"] = work.series / wall
     row["tokens_per_s"] = work.series * work.paths * work.horizon / wall  # a token: the pair s1, s2 of one bar
-    row["host_peak_mb"] = max(shard["host_peak_mb"] for shard in shards)
-    row["device_peak_mb"] = max(shard["device_peak_mb"] for shard in shards)
+    row["host_peak_mib"] = sum(shard["host_peak_mib"] for shard in shards)
+    row["device_peak_mib"] = max(shard["device_peak_mib"] for shard in shards)
     return row | {key: value for key, value in first.items() if key not in row}
 
 
@@ -189,8 +196,10 @@ def measure_shard(rank: int, work: Work, settings: Settings, devices: int, barri
     ]
     batch = max(1, work.rows_at_once // work.paths)
 
-    def forecast(count: int | None = None) -> Any:
-        return forecast_series(forecaster, series[:count], greedy, work.rows_at_once)
+    forecasts: list[Any] = []
+
+    def forecast(count: int | None = None) -> None:
+        forecasts[:] = forecast_series(forecaster, series[:count], greedy, work.rows_at_once)
 
     forecast(WARM_UP_SERIES if device.type == "cpu" else batch)
     compare = settings.reference_series if devices == 1 else 0
@@ -201,16 +210,17 @@ def measure_shard(rank: int, work: Work, settings: Settings, devices: int, barri
         barrier.wait()
         busy = time.process_time()
         times += machine.seconds(forecast, device, 1)
+        timed = list(forecasts)
         cpu.append((time.process_time() - busy) / times[-1])
         if repeat == 0:  # before the recomputing decoder takes its own
-            host_peak = machine.host_peak_mb()
-            device_peak = torch.cuda.max_memory_allocated(device) / machine.MEGABYTE if device.type == "cuda" else 0.0
+            host_peak = machine.host_peak_mib()
+            device_peak = torch.cuda.max_memory_allocated(device) / machine.MEBIBYTE if device.type == "cuda" else 0.0
         if reference:
             reference_times += machine.seconds(reference.forecast, device, 1)
     found: dict[str, Any] = {
         "seconds": machine.median(times),
-        "host_peak_mb": host_peak,
-        "device_peak_mb": device_peak,
+        "host_peak_mib": host_peak,
+        "device_peak_mib": device_peak,
         "cpu_use": machine.median(cpu),
     }
     with machine.WorkCounter() as counted:
@@ -224,7 +234,7 @@ def measure_shard(rank: int, work: Work, settings: Settings, devices: int, barri
         ]
         found["reference_seconds_per_series"] = machine.median(reference_times) / compare
         found["ratio"], found["ratios"] = machine.median(per_series), per_series
-        found["same_tokens"] = reference.deviation(forecast(compare)) < SAME_TOKENS
+        found["same_tokens"] = reference.deviation(timed[:compare]) < SAME_TOKENS
     return found
 
 
@@ -264,8 +274,8 @@ def in_own_process(work: Any, *arguments: Any) -> Any:
 
 def in_own_processes(work: Any, count: int, *arguments: Any) -> list[Any]:
     """What `work(number, ...)` returns in each of some fresh processes that run at the same time."""
-    with mp.get_context("spawn").Pool(count) as pool:
-        return pool.starmap(work, [(number, *arguments) for number in range(count)], chunksize=1)
+    with ProcessPoolExecutor(count, mp_context=mp.get_context("spawn")) as pool:  # ends, too, where one is killed
+        return [done.result() for done in [pool.submit(work, number, *arguments) for number in range(count)]]
 
 
 def show(record: dict[str, Any]) -> None:
@@ -276,7 +286,7 @@ def show(record: dict[str, Any]) -> None:
     table = Table(title=f"{record['machine']['processor']}, {record['machine']['device']}, {record['settings']}")
     for column in (
         "work", "devices", "time", "per series", "series/s", "tokens/s", "ratio", "at least", "same tokens",
-        "host MB", "device MB", "CPU use", "matrix peak", "memory peak",
+        "host MiB", "device MiB", "CPU use", "matrix peak", "memory peak",
     ):  # fmt: skip
         table.add_column(column, justify="left" if column == "work" else "right")
     for row in record["rows"]:
@@ -290,8 +300,8 @@ def show(record: dict[str, Any]) -> None:
             f"{row['ratio']:.1f} ×" if "ratio" in row else "",
             f"{row['at_least']} ×" if row["at_least"] else "",
             str(row.get("same_tokens", "")),
-            f"{row['host_peak_mb']:,.0f}",
-            f"{row['device_peak_mb']:,.0f}",
+            f"{row['host_peak_mib']:,.0f}",
+            f"{row['device_peak_mib']:,.0f}",
             f"{row['cpu_use']:.0%}",
             f"{row['achieved_flops_per_s'] / record['peaks']['matrix_flops_per_s']:.0%}",
             f"{row['achieved_bytes_per_s'] / record['peaks']['memory_bytes_per_s']:.0%}",

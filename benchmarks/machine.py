@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop
 
-MEGABYTE = 2**20
+MEBIBYTE = 2**20
 
 # Attention of the CPU, which torch's own table of operations leaves out.
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -70,7 +70,7 @@ def synchronize(device: torch.device) -> None:
 
 def peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """Measured best of a large matrix product (flop/s) and of a large copy (bytes/s, read and written)."""
-    size, copied = (2048, 64 * MEGABYTE) if device.type == "cpu" else (8192, 1024 * MEGABYTE)
+    size, copied = (2048, 64 * MEBIBYTE) if device.type == "cpu" else (8192, 1024 * MEBIBYTE)
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     source = torch.zeros(copied // 4, device=device)
     target = torch.empty_like(source)
@@ -79,10 +79,10 @@ def peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     return {"matrix_flops_per_s": 2 * size**3 / matrix, "memory_bytes_per_s": 2 * copied / copy}
 
 
-def host_peak_mb() -> float:
-    """Most memory this process has held so far, MB."""
+def host_peak_mib() -> float:
+    """Most memory this process has held so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MEGABYTE if platform.system() == "Darwin" else peak / 1024
+    return peak / MEBIBYTE if platform.system() == "Darwin" else peak / 1024
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:

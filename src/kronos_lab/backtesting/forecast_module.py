@@ -1,5 +1,6 @@
 """The forecaster as Lightning runs it over a universe, and how far it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast, Forecas
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
-from kronos_lab.forecasting.progress import SeriesProgress
+from kronos_lab.forecasting.progress import BarsDone, SeriesProgress
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.forecasting.within_memory import WithinMemory
 
@@ -31,6 +32,7 @@ class ForecastModule(LightningModule):
         self.tokenizer = forecaster.tokenizer  # as submodules: Lightning moves them to the device
         self.predictor = forecaster.predictor
         self.sampling = sampling
+        self.on_progress: Callable[[float], None] = lambda series: None  # series of the batch at work, as they are done
         self._memory = WithinMemory(rows_at_once)
 
     def predict_step(self, batch: ForecastBatch, batch_idx: int) -> Forecast:
@@ -39,8 +41,11 @@ class ForecastModule(LightningModule):
         Raises:
             InputError: not even one path of a series fits into memory, or a forecast is not finite.
         """
+        series, paths, horizon = batch.uniforms_BPH2.shape[:3]
+        bars = BarsDone(0, paths * horizon, self.on_progress)
 
         def forecast(series: slice, rows_at_once: int) -> torch.Tensor:
+            bars.begin(series.start)
             return self.forecaster.paths(
                 torch.from_numpy(batch.context_BCF[series]),
                 torch.from_numpy(batch.stamp_BC5[series]),
@@ -48,9 +53,10 @@ class ForecastModule(LightningModule):
                 torch.from_numpy(batch.uniforms_BPH2[series]),
                 self.sampling,
                 rows_at_once=rows_at_once,
+                on_bars=bars.add,
             )
 
-        paths_BPHF, parts = self._memory.run(forecast, *batch.uniforms_BPH2.shape[:2])
+        paths_BPHF, parts = self._memory.run(forecast, series, paths)
         finite_B = paths_BPHF.isfinite().flatten(1).all(dim=1)
         if not finite_B.all():
             first = int((~finite_B).nonzero()[0])
@@ -79,13 +85,20 @@ class ForecastProgress(Callback):
         """Begin to count."""
         self._progress = SeriesProgress(self.plan.series, shown=trainer.is_global_zero, transient=False)
         self._progress.start()
+        self._done = 0
+        assert isinstance(pl_module, ForecastModule)
+        # The other ranks are taken to be as far with their batches as this one.
+        pl_module.on_progress = lambda series: self._show(self._done + series * trainer.world_size)
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any, **kwargs: Any
     ) -> None:
         """One batch further, on every rank."""
-        done = self.plan.rows(outputs.batch + trainer.world_size - 1).stop
-        self._progress.update(min(done, self.plan.series))
+        self._done = self.plan.rows(outputs.batch + trainer.world_size - 1).stop
+        self._show(self._done)
+
+    def _show(self, series: float) -> None:
+        self._progress.update(min(series, self.plan.series))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the finished bar on the screen."""
