@@ -35,7 +35,6 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.forecast_shards import score_forecasts
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.portfolio import check_tradable, simulate
-    from kronos_lab.backtesting.provenance import knowledge_warnings, training_config, window_settings
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.setting_checks import check_backtest_settings
     from kronos_lab.backtesting.signals import check_signal
@@ -45,6 +44,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.models.hub import weights_fingerprint
     from kronos_lab.runs.checkpoint import find_checkpoint
     from kronos_lab.runs.console import quiet_libraries
+    from kronos_lab.runs.provenance import knowledge_warnings, training_config, window_settings
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
     started, folder = time.time(), this_run_folder()

@@ -18,13 +18,13 @@ from kronos_lab.backtesting.forecast_batches import (
 )
 from kronos_lab.backtesting.forecast_module import ForecastModule, ForecastProgress
 from kronos_lab.backtesting.forecast_writer import ForecastWriter
-from kronos_lab.backtesting.provenance import WindowSettings
 from kronos_lab.data.market import Market
 from kronos_lab.data.split import parse_day
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.runs.provenance import WindowSettings
 from kronos_lab.runs.ranks import build_trainer, check_ranks
 
 

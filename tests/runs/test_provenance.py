@@ -28,8 +28,8 @@ def finish_run(folder: Path, seen_until: str | None) -> str:
 
 
 def warnings(predictor: str, tokenizer: str, config: DictConfig | None, start: pd.Timestamp) -> list[str]:
-    from kronos_lab.backtesting.provenance import knowledge_warnings
     from kronos_lab.runs.checkpoint import Checkpoint
+    from kronos_lab.runs.provenance import knowledge_warnings
 
     return knowledge_warnings(Checkpoint(predictor, tokenizer, "title"), config, start)
 
@@ -73,7 +73,7 @@ def test_weights_of_unknown_origin_are_never_without_a_mark(tmp_path: Path) -> N
 
 
 def test_settings_are_those_asked_for_then_those_of_training_then_the_defaults():
-    from kronos_lab.backtesting.provenance import window_settings
+    from kronos_lab.runs.provenance import window_settings
 
     nothing = OmegaConf.create(dict.fromkeys(("lookback", "horizon", "max_gap", "clip", "rescale")))
     asked = OmegaConf.merge(nothing, {"lookback": 30})
