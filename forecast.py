@@ -21,6 +21,7 @@ def main(cfg: DictConfig) -> None:
     """Forecast one file as configured by `conf/forecast.yaml`."""
     from pathlib import Path
 
+    from kronos_lab.data.normaliser import CLIP
     from kronos_lab.data.settings import switch, whole_number
     from kronos_lab.errors import InputError
     from kronos_lab.forecasting.devices import resolve_device
@@ -28,33 +29,46 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.checkpoint import find_checkpoint
+    from kronos_lab.runs.provenance import compared_with_training, training_config, window_settings
 
     folder = this_run_folder()
     device = resolve_device(cfg.device)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
-    horizon = whole_number("horizon", cfg.horizon, 1)
     paths = whole_number("forecast.paths", cfg.forecast.paths, 1)
-    lookback = None if cfg.lookback is None else whole_number("lookback", cfg.lookback, 2)
-    max_context = None if cfg.max_context is None else whole_number("max_context", cfg.max_context, 1)
+    given = {
+        "lookback": None if cfg.lookback is None else whole_number("lookback", cfg.lookback, 2),
+        "horizon": cfg.horizon,
+        "max_gap": 0,
+        "clip": None,
+        "rescale": None if cfg.rescale is None else switch("rescale", cfg.rescale),
+    }
+    max_context = None if cfg.max_context is None else whole_number("max_context", cfg.max_context, 2)
     if not isinstance(cfg.columns, DictConfig):
         raise InputError(f"columns={cfg.columns}: name them one by one, such as columns.stamp=when")
     columns = {str(field): column for field, column in cfg.columns.items() if column is not None}
-    series = read_series_file(Path(str(cfg.file)).expanduser(), cfg.symbol, columns, cfg.until, lookback, horizon)
+    series = read_series_file(Path(str(cfg.file)).expanduser(), cfg.symbol, columns, cfg.until, cfg.horizon)
 
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market=None)
     print(f"checkpoint  {checkpoint.title}")
+    trained = training_config(checkpoint)
     tokenizer, predictor = checkpoint.load()
+    without_run = {"lookback": max_context or tokenizer.max_context, "clip": CLIP, "rescale": False}
+    window = window_settings(given, trained, without_run)
+    series = series.shortened(window.lookback)
+    print(f"lookback    {compared_with_training(len(series.history), trained)}")
     forecaster = Forecaster(
         tokenizer,
         predictor,
         max_context,
-        rescale=switch("rescale", cfg.rescale),
+        window.clip,
+        window.rescale,
         overflow=cfg.forecast.overflow,
         hop=cfg.forecast.hop,
         dependency_rope=cfg.forecast.dependency_rope,
         precision=cfg.forecast.precision,
     ).to(device)
     paths_PHF = forecast_file(forecaster, series, sampling, paths, cfg.seed)
+    cfg.lookback, cfg.rescale = window.lookback, window.rescale
     save_config(folder, cfg)
     for path in save_forecast(folder, series, paths_PHF):
         print(f"written     {path}")

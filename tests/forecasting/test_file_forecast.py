@@ -33,7 +33,7 @@ def session_bars(days: int) -> pd.DatetimeIndex:
 
 
 def read(path: Path, horizon: int = 10, **options: object) -> FileSeries:
-    arguments = {"symbol": None, "columns": {}, "until": None, "lookback": None} | options
+    arguments = {"symbol": None, "columns": {}, "until": None} | options
     return read_series_file(path, horizon=horizon, **arguments)  # type: ignore[arg-type]
 
 
@@ -45,10 +45,10 @@ def test_future_stamps_follow_the_files_own_sessions(tmp_path: Path) -> None:
     assert series.truth.empty
 
 
-def test_until_keeps_the_truth_apart_and_lookback_shortens(tmp_path: Path) -> None:
+def test_until_keeps_the_truth_apart_and_the_history_can_be_shortened(tmp_path: Path) -> None:
     stamps = session_bars(12)
     path = write_bars(tmp_path / "bars.csv", stamps)
-    series = read(path, until="2024-03-15", lookback=30, horizon=20)
+    series = read(path, until="2024-03-15", horizon=20).shortened(30)
     assert series.history.index[-1] == pd.Timestamp("2024-03-15 15:00")
     assert len(series.history) == 30
     assert list(series.truth.index) == list(series.future_stamps[: len(series.truth)])
@@ -64,8 +64,7 @@ def test_until_keeps_the_truth_apart_and_lookback_shortens(tmp_path: Path) -> No
         ({"until": "soon"}, "until=soon is no date"),
         ({"symbol": "SZ000001"}, "has no symbol SZ000001"),
         ({"columns": {"close": "last"}}, "no column 'last' for close"),
-        ({"lookback": 1}, "lookback must be at least 2"),
-        ({"horizon": 0}, "horizon must be a whole number from 1"),
+        ({"horizon": 0}, "horizon=0 must be a whole number, at least 1"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, options: dict, message: str) -> None:

@@ -1,6 +1,7 @@
-"""`python forecast.py` as people mistype it: one line, exit code 1, nothing forecast."""
+"""`python forecast.py` as people type it, and mistype it: one line, exit code 1, nothing forecast."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.devices import available_devices, fastest_device, resolve_device
+from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file
+from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
 
 ROOT = Path(__file__).parents[2]
 PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
@@ -44,6 +51,15 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "other kind": (["file=bars.txt"], "bars.txt is of no known kind"),
     "no column": (["columns.close=last"], "bars.csv: no column 'last' for close"),
 }
+TREND = ["file=trend.csv", "device=cpu"]
+COMMANDS: dict[str, list[str]] = {
+    "own names": ["file=renamed.csv", "columns.stamp=when", "columns.close=last", "device=cpu"],
+    "of a run": [*TREND, "checkpoint=run"],
+    "of a run, but": [*TREND, "checkpoint=run", "lookback=50", "rescale=false"],
+    "of a model": [*TREND, "max_context=64"],
+    "short file": ["checkpoint=run", "file=one_month.csv", "device=cpu"],
+}
+TRAINED = {"lookback": 32, "horizon": 3, "max_gap": 20, "clip": 0.5, "rescale": True}
 # One process runs all commands: importing torch takes longer than any of them.
 DRIVER = """
 import contextlib, io, json, runpy, sys
@@ -51,15 +67,33 @@ script, commands = sys.argv[1], json.loads(sys.argv[2])
 results = {}
 for name, arguments in commands.items():
     sys.argv = [script, *arguments]
-    err, code = io.StringIO(), 0
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as end:
             code = end.code
-    results[name] = {"code": code, "err": err.getvalue()}
+    results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
 print("RESULTS" + json.dumps(results))
 """
+
+
+def trend() -> pd.DataFrame:
+    """1,000 daily bars that rise from 10 to 60."""
+    close = np.linspace(10, 60, 1000) + np.sin(np.arange(1000) / 5)
+    prices = {"open": close, "high": close + 1, "low": close - 1, "close": close}
+    return pd.DataFrame(prices, index=pd.bdate_range("2020-01-01", periods=1000))
+
+
+def write_run(folder: Path) -> None:
+    """A finished training run with the tiny golden model, trained with `TRAINED`."""
+    shutil.copytree(PREDICTOR.parent, folder)
+    OmegaConf.save({"data": TRAINED, "split": {"val_end": "2022-12-30"}}, folder / "config.yaml")
+    summary = {
+        "kind": "train", "name": "run", "finished": "2026-01-01T00:00:00+00:00", "market": {"name": "demo"},
+        "weights": {}, "seen_until": "2023-11-01",
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +104,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     bars = pd.DataFrame({"timestamps": stamps, "open": close, "high": close + 1, "low": close - 1, "close": close})
     bars.to_csv(folder / "bars.csv", index=False)
     bars.rename(columns={"timestamps": "when", "close": "last"}).to_csv(folder / "renamed.csv", index=False)
+    bars.iloc[:20].to_csv(folder / "one_month.csv", index=False)
+    trend().to_csv(folder / "trend.csv", index_label="timestamps")
+    write_run(folder / "run")
     bars.iloc[:0].to_parquet(folder / "header.parquet")
     texts = {"empty.csv": "", "header.csv": HEADER, "one.csv": f"{HEADER}2024-01-01,1,1,1,1,1\n", "bars.txt": "bars"}
     for name, text in texts.items():
@@ -77,8 +114,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "folder.csv").mkdir()
 
     common = ["file=bars.csv", "horizon=3", f"checkpoint='{PREDICTOR}'", "forecast.paths=2", "paths.outputs=out"]
-    asked = {name: arguments for name, (arguments, _) in REFUSED.items()}
-    asked["own names"] = ["file=renamed.csv", "columns.stamp=when", "columns.close=last", "device=cpu"]
+    asked = {name: arguments for name, (arguments, _) in REFUSED.items()} | COMMANDS
     commands = {name: [*common, f"name='{name}'", *arguments] for name, arguments in asked.items()}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(ROOT / "forecast.py"), json.dumps(commands)],
@@ -105,6 +141,35 @@ def test_columns_of_other_names_are_mapped_as_the_readme_says(runs: dict[str, An
     assert runs["own names"]["code"] == 0, runs["own names"]["err"]
     table = pd.read_csv(runs["folder"] / "out" / "forecast" / "own names" / "forecast.csv")
     assert len(table) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "lookback", "clip", "rescale"),
+    [
+        ("of a run", "lookback    32 bars, as in training", 32, 0.5, True),
+        ("of a run, but", "lookback    50 bars, 32 in training", 50, 0.5, False),
+        ("of a model", "lookback    64 bars", 64, 5.0, False),
+    ],
+)
+def test_bars_are_seen_as_in_training(
+    runs: dict[str, Any], name: str, line: str, lookback: int, clip: float, rescale: bool
+) -> None:
+    assert runs[name]["code"] == 0, runs[name]["err"]
+    assert line in runs[name]["out"].splitlines()
+    folder = runs["folder"] / "out" / "forecast" / name
+    config = OmegaConf.load(folder / "config.yaml")
+    assert (config.lookback, config.rescale) == (lookback, rescale)
+
+    tokenizer = KronosTokenizer.from_pretrained(str(PREDICTOR.parent / "tokenizer"))
+    forecaster = Forecaster(tokenizer, Kronos.from_pretrained(str(PREDICTOR)), 64, clip, rescale)
+    bars = read_series_file(runs["folder"] / "trend.csv", None, {}, None, 3).shortened(lookback)
+    expected_PHF = forecast_file(forecaster, bars, Sampling(0.6, 0.9, 0), paths=2, seed=100)
+    found = pd.read_parquet(folder / "paths.parquet")["close"].to_numpy()
+    np.testing.assert_allclose(found, expected_PHF[:, :, 3].ravel(), rtol=1e-5)
+
+
+def test_a_file_shorter_than_the_lookback_says_so(runs: dict[str, Any]) -> None:
+    assert "lookback    20 bars, 32 in training" in runs["short file"]["out"].splitlines(), runs["short file"]["err"]
 
 
 def test_devices_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

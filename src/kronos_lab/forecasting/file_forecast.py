@@ -1,7 +1,7 @@
 """The forecast of one file of bars: read it, sample its future, write CSV, paths and picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale, warn_of_small_prices
 from kronos_lab.data.readers import read_bars, source_files
+from kronos_lab.data.settings import whole_number
 from kronos_lab.data.split import parse_day
 from kronos_lab.data.time_features import time_features
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
@@ -39,13 +40,16 @@ class FileSeries:
     truth: pd.DataFrame
     future_stamps: pd.DatetimeIndex
 
+    def shortened(self, lookback: int) -> "FileSeries":
+        """The same with no more than the last `lookback` bars of its history."""
+        return replace(self, history=self.history.iloc[-lookback:])
+
 
 def read_series_file(
     file: Path,
     symbol: str | None,
     columns: Mapping[str, str],
     until: str | None,
-    lookback: int | None,
     horizon: int,
 ) -> FileSeries:
     """Read one symbol's bars.
@@ -55,16 +59,12 @@ def read_series_file(
         symbol: which one, where the file holds several.
         columns: field → column, where the file's names are unusual.
         until: last stamp of the history (a day means its last bar); None is the last bar of the file.
-        lookback: bars of history used; None uses all.
         horizon: bars to forecast; where the file knows their stamps these are taken, else its session grid.
 
     Raises:
         InputError: naming the file, and the column, symbol or stamp at fault.
     """
-    if not isinstance(horizon, int) or horizon < 1:
-        raise InputError(f"horizon must be a whole number from 1, not {horizon}")
-    if lookback is not None and lookback < 2:
-        raise InputError(f"lookback must be at least 2, not {lookback}")
+    horizon = whole_number("horizon", horizon, 1)
     if not file.is_file():
         raise InputError(f"file={file} is no file: give a CSV or Parquet file of bars")
     rows = read_bars(source_files(file), columns, {}, needs_volume=False, columns_key="columns")
@@ -82,7 +82,7 @@ def read_series_file(
     stamps = pd.DatetimeIndex(truth.index)
     if len(stamps) < horizon:
         stamps = stamps.union(future_stamps_from_grid(past.union(stamps), horizon - len(stamps)))
-    return FileSeries(chosen, history.iloc[-lookback:] if lookback else history, truth, pd.DatetimeIndex(stamps))
+    return FileSeries(chosen, history, truth, pd.DatetimeIndex(stamps))
 
 
 def forecast_file(forecaster: Forecaster, series: FileSeries, sampling: Sampling, paths: int, seed: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What is known of the weights: the settings they were trained with, and the days they may have seen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +37,15 @@ def training_config(checkpoint: Checkpoint) -> DictConfig | None:
     return load_config(checkpoint.run.folder) if checkpoint.run else None
 
 
-def window_settings(given: DictConfig, trained: DictConfig | None, without_run: DictConfig) -> WindowSettings:
-    """The settings to forecast with: what was asked for, else what training had, else the defaults of training.
+def window_settings(
+    given: Mapping[str, Any], trained: DictConfig | None, without_run: Mapping[str, Any]
+) -> WindowSettings:
+    """The settings to forecast with: what was asked for, else what training had, else a default.
 
     Args:
-        given: `data` of the backtest, null where nothing is asked for.
+        given: every setting by name, None where nothing is asked for.
         trained: configuration of the training run, if there is one.
-        without_run: `data` as a training run would have it by default.
+        without_run: what to take where there is none.
     """
     fallback = without_run if trained is None else trained.data
 
@@ -51,6 +54,14 @@ def window_settings(given: DictConfig, trained: DictConfig | None, without_run: 
 
     names = WindowSettings.__dataclass_fields__
     return WindowSettings(**{name: choose(name) for name in names})
+
+
+def compared_with_training(lookback: int, trained: DictConfig | None) -> str:
+    """The bars that a forecast sees, in words, beside those that training showed."""
+    if trained is None:
+        return f"{lookback} bars"
+    seen = trained.data.lookback
+    return f"{lookback} bars, {'as' if lookback == seen else seen} in training"
 
 
 def knowledge_warnings(checkpoint: Checkpoint, trained: DictConfig | None, start: pd.Timestamp) -> list[str]:
