@@ -65,6 +65,59 @@ def test_a_resumed_stage_ends_with_the_same_weights_bit_by_bit(finetune, stage, 
         assert torch.equal(value, weights(resumed)[name]), name
 
 
+INTERVAL = ("val_check_interval", 4)
+OVER_EPOCHS = (("val_check_interval", 12), ("check_val_every_n_epoch", None))
+
+
+# Saving every 4 steps falls on steps after which a validation is due.
+@pytest.mark.parametrize(
+    ("epochs", "step", "hook", "trainer"),
+    [
+        (1, 8, "on_validation_end", ()),
+        (2, 16, "on_validation_end", ()),
+        (2, 12, "on_validation_end", (INTERVAL,)),
+        (2, 14, "on_train_batch_end", (INTERVAL,)),  # from step 13, the first after step 12 and its validation
+        (3, 12, "on_validation_end", OVER_EPOCHS),
+        (3, 24, "on_validation_end", OVER_EPOCHS),
+    ],
+)
+def test_a_validation_that_was_interrupted_is_made_up_for(finetune, epochs, step, hook, trainer):
+    import torch
+
+    saving = finetune.changed(epochs=epochs, checkpoint_every=4, trainer=trainer)
+    _, expected = saving.changed(folder=finetune.folder / "whole").fit("tokenizer")
+    stopped = saving.changed(folder=finetune.folder / "stopped")
+    with pytest.raises(InterruptionError):
+        stopped.changed(callbacks=(interrupt_after(step, hook),)).fit("tokenizer")
+    if hook == "on_train_batch_end":
+        last = torch.load(stopped.folder / "checkpoints" / "tokenizer-last.ckpt", weights_only=True)
+        assert last["global_step"] == 13
+    _, outcome = stopped.fit("tokenizer")
+    assert outcome == expected
+    exported = [finetune.folder / run / "tokenizer" / "model.safetensors" for run in ("whole", "stopped")]
+    assert exported[0].read_bytes() == exported[1].read_bytes()
+
+
+@pytest.mark.parametrize("every", [1, 2], ids=["validated", "no validation"])
+def test_ctrl_c_in_the_last_step_of_the_last_epoch_stops_the_run(finetune, every):
+    import os
+    import signal
+
+    from lightning.pytorch import Callback
+
+    class CtrlC(Callback):
+        def on_train_batch_start(self, trainer, *arguments):
+            if trainer.global_step == 23:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    three_epochs = finetune.changed(epochs=3, trainer=(("check_val_every_n_epoch", every),))
+    _, expected = three_epochs.changed(folder=finetune.folder / "whole").fit("tokenizer")
+    stopped = three_epochs.changed(folder=finetune.folder / "stopped")
+    with pytest.raises((KeyboardInterrupt, SystemExit)):  # Lightning tidies up and exits
+        stopped.changed(callbacks=(CtrlC(),)).fit("tokenizer")
+    assert stopped.fit("tokenizer")[1] == expected
+
+
 def test_accumulated_gradients_are_not_lost(finetune):
     """Three batches a step: 8 batches are steps of 3, 3 and 2, and checkpoints lie between steps."""
     import torch

@@ -57,39 +57,52 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch.
 
+    Where the step is one that `may_save` excludes, the next one is saved.
+
     Placed after `BestCheckpoint` in the list of callbacks, and a `Checkpoint` like it, it runs after it: what it saves
     knows the best of the epoch that has just ended.
     """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
         self.path, self.every_n_steps = path, every_n_steps
+        self._saved_at = 0  # step of the last checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the folder: from here on the run is one to keep, see `remove_refused_run`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._saved_at = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where the optimiser has just completed a multiple of N steps."""
-        if may_save(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
-            trainer.save_checkpoint(self.path)
+        """Save where the optimiser has completed a multiple of N steps since the last checkpoint."""
+        due = trainer.global_step // self.every_n_steps > self._saved_at // self.every_n_steps
+        if due and may_save(trainer, batch_idx):
+            self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the end of the epoch, its validation included."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
+        self._saved_at = trainer.global_step
 
 
 def may_save(trainer: Trainer, batch_idx: int) -> bool:
     """Whether a checkpoint made at the end of this batch is one to go on from.
 
-    Gradients still being accumulated are not in a checkpoint. Where training ends with this batch, by
-    `trainer.max_steps` or `trainer.max_time`, the last validation is still to come, and would be left out.
+    Gradients still being accumulated are not in a checkpoint. A validation that follows this batch would be left out
+    by a run that goes on from here: the one of the epoch's end, of `trainer.val_check_interval`, or the last one where
+    `trainer.max_steps` or `trainer.max_time` end training. The end of an epoch is saved when all is done.
     """
-    if trainer.should_stop and trainer.fit_loop._can_stop_early:
+    batches, loop = batch_idx + 1, trainer.fit_loop
+    if batches == trainer.num_training_batches or (trainer.should_stop and loop._can_stop_early):
         return False
-    batches = batch_idx + 1
-    return batches % trainer.accumulate_grad_batches == 0 or batches == trainer.num_training_batches
+    assert loop._data_fetcher is not None
+    if loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # Lightning's own answer: counted in several ways
+        return False
+    return batches % trainer.accumulate_grad_batches == 0
 
 
 def best_checkpoint(folder: Path, stage: str) -> dict[str, Any]:

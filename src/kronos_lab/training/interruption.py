@@ -50,8 +50,10 @@ class StopBetweenSteps(Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give Ctrl-C back."""
+        """Give Ctrl-C back; where it fell into the last step of an epoch without validation, answer it now."""
         self._restore()
+        if self._asked:
+            raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give Ctrl-C back."""
