@@ -78,7 +78,11 @@ def test_several_symbols_need_a_choice_and_duplicates_are_refused(tmp_path: Path
     two = write_bars(tmp_path / "two.csv", stamps, symbol=["SH600000", "SH600004"] * 16)
     with pytest.raises(InputError, match="holds 2 symbols: choose one with symbol="):
         read(two)
+    for spelling in ("SH600004", "sh600004", "600004.SH"):
+        assert read(two, symbol=spelling).symbol == "SH600004"
     assert len(read(two, symbol="SH600004").history) == 16
+    digits = write_bars(tmp_path / "digits.csv", stamps, symbol=["600000", "600001"] * 16)
+    assert read(digits, symbol=600001).symbol == "600001"  # as Hydra hands it over
     twice = write_bars(tmp_path / "twice.csv", stamps.append(stamps[-1:]))
     with pytest.raises(InputError, match="has two bars at 2024-03-07 15:00:00"):
         read(twice)

@@ -10,7 +10,7 @@ import torch
 
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale, warn_of_small_prices
-from kronos_lab.data.readers import read_bars, source_files
+from kronos_lab.data.readers import canonical_symbol, read_bars, source_files
 from kronos_lab.data.settings import whole_number
 from kronos_lab.data.split import parse_day
 from kronos_lab.data.time_features import time_features
@@ -47,7 +47,7 @@ class FileSeries:
 
 def read_series_file(
     file: Path,
-    symbol: str | None,
+    symbol: str | int | None,
     columns: Mapping[str, str],
     until: str | None,
     horizon: int,
@@ -56,7 +56,7 @@ def read_series_file(
 
     Args:
         file: CSV or Parquet.
-        symbol: which one, where the file holds several.
+        symbol: which one, where the file holds several; in any usual spelling, or digits as a number.
         columns: field → column, where the file's names are unusual.
         until: last stamp of the history (a day means its last bar); None is the last bar of the file.
         horizon: bars to forecast; where the file knows their stamps these are taken, else its session grid.
@@ -126,14 +126,15 @@ def save_forecast(folder: Path, series: FileSeries, paths_PHF: np.ndarray) -> li
     return [folder / name for name in ("forecast.csv", "paths.parquet", "forecast.png")]
 
 
-def _choose_symbol(file: Path, present: list[str], symbol: str | None) -> str:
+def _choose_symbol(file: Path, present: list[str], symbol: str | int | None) -> str:
     if symbol is None and len(present) == 1:
         return present[0]
     if symbol is None:
         raise InputError(f"{file} holds {len(present)} symbols: choose one with symbol=, such as symbol={present[0]}")
-    if symbol not in present:
+    chosen = canonical_symbol(str(symbol))  # the spelling that `read_bars` gives
+    if chosen not in present:
         raise InputError(f"{file} has no symbol {symbol}: it has {', '.join(present[:5])}{' ...' * (len(present) > 5)}")
-    return symbol
+    return chosen
 
 
 def _last_stamp(until: str) -> pd.Timestamp:
