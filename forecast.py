@@ -21,6 +21,9 @@ def main(cfg: DictConfig) -> None:
     """Forecast one file as configured by `conf/forecast.yaml`."""
     from pathlib import Path
 
+    from rich.console import Console
+    from rich.markup import escape
+
     from kronos_lab.data.normaliser import CLIP
     from kronos_lab.data.settings import switch, whole_number
     from kronos_lab.errors import InputError
@@ -29,7 +32,12 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.checkpoint import find_checkpoint
-    from kronos_lab.runs.provenance import compared_with_training, training_config, window_settings
+    from kronos_lab.runs.provenance import (
+        compared_with_training,
+        knowledge_warnings,
+        training_config,
+        window_settings,
+    )
 
     folder = this_run_folder()
     device = resolve_device(cfg.device)
@@ -72,6 +80,9 @@ def main(cfg: DictConfig) -> None:
     save_config(folder, cfg)
     for path in save_forecast(folder, series, paths_PHF):
         print(f"written     {path}")
+    console = Console(stderr=True)
+    for warning in knowledge_warnings(checkpoint, trained, series.future_stamps[0], "forecast"):
+        console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ COMMANDS: dict[str, list[str]] = {
     "own names": ["file=renamed.csv", "columns.stamp=when", "columns.close=last", "device=cpu"],
     "of a run": [*TREND, "checkpoint=run"],
     "of a run, but": [*TREND, "checkpoint=run", "lookback=50", "rescale=false"],
+    "a day later": ["file=a_day_later.csv", "device=cpu", "checkpoint=run"],
     "of a model": [*TREND, "max_context=64"],
     "short file": ["checkpoint=run", "file=one_month.csv", "device=cpu"],
 }
@@ -106,6 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     bars.rename(columns={"timestamps": "when", "close": "last"}).to_csv(folder / "renamed.csv", index=False)
     bars.iloc[:20].to_csv(folder / "one_month.csv", index=False)
     trend().to_csv(folder / "trend.csv", index_label="timestamps")
+    trend().shift(freq="B").to_csv(folder / "a_day_later.csv", index_label="timestamps")
     write_run(folder / "run")
     bars.iloc[:0].to_parquet(folder / "header.parquet")
     texts = {"empty.csv": "", "header.csv": HEADER, "one.csv": f"{HEADER}2024-01-01,1,1,1,1,1\n", "bars.txt": "bars"}
@@ -166,6 +168,13 @@ def test_bars_are_seen_as_in_training(
     expected_PHF = forecast_file(forecaster, bars, Sampling(0.6, 0.9, 0), paths=2, seed=100)
     found = pd.read_parquet(folder / "paths.parquet")["close"].to_numpy()
     np.testing.assert_allclose(found, expected_PHF[:, :, 3].ravel(), rtol=1e-5)
+
+
+def test_days_that_the_weights_have_seen_are_marked(runs: dict[str, Any]) -> None:
+    (line,) = runs["of a run"]["err"].splitlines()
+    assert line.startswith("inside training: the forecast starts on 2023-11-01, and these weights (run run, itself")
+    assert line.endswith("saw days up to 2023-11-01")
+    assert runs["a day later"]["err"] == ""
 
 
 def test_a_file_shorter_than_the_lookback_says_so(runs: dict[str, Any]) -> None:

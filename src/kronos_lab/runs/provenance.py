@@ -64,17 +64,20 @@ def compared_with_training(lookback: int, trained: DictConfig | None) -> str:
     return f"{lookback} bars, {'as' if lookback == seen else seen} in training"
 
 
-def knowledge_warnings(checkpoint: Checkpoint, trained: DictConfig | None, start: pd.Timestamp) -> list[str]:
+def knowledge_warnings(
+    checkpoint: Checkpoint, trained: DictConfig | None, start: pd.Timestamp, what: str = "test"
+) -> list[str]:
     """Why the weights may have seen days they are tested on; nothing where they cannot have.
 
     Args:
         checkpoint: the weights.
         trained: configuration of the training run, if there is one.
-        start: first signal day of the test.
+        start: first signal day of the test, or first day of a forecast.
+        what: starts then, in a word.
     """
     weights = [checkpoint.predictor, checkpoint.tokenizer]
     until, first_day = seen_until(weights), start.normalize()
-    began = f"the test starts on {start:%Y-%m-%d}, and"
+    began = f"the {what} starts on {start:%Y-%m-%d}, and"
     if until is not None:
         if first_day > pd.Timestamp(until):
             return []
