@@ -71,6 +71,7 @@ def test_a_good_run_says_nothing(script):
         ("modle=tiny", "no setting or group 'modle'"),
         ("model.widht=3", "no setting or group 'model.widht'"),
         ("model=big", "model=big: choose one of tiny"),
+        ("model=5", "model=5: a group takes the name of one of its options"),
         ("thing.size=-1", "size=-1 is negative: give a positive one"),
         ("+thing.sise=1", "unexpected keyword argument 'sise'"),
         ("needed=???", "needed"),

@@ -16,6 +16,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 # which is called while it composes.
 UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
 UNKNOWN_GROUP = re.compile(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'\. No match in the defaults list")
+NO_NAME_OF_AN_OPTION = "Config group override must be a string"
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
 
 
@@ -70,6 +71,8 @@ def explain(error: BaseException) -> str | None:
         return (
             f"cannot read {error.override!r}: a value with unusual characters needs quotes twice, \"{key}='{value}'\""
         )
+    if isinstance(error, ValueError) and str(error).startswith(NO_NAME_OF_AN_OPTION):
+        return f"{_override_at(error)}: a group takes the name of one of its options; --help lists them"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_composition(error, chain)
     return None
@@ -109,6 +112,15 @@ def _explain_composition(error: BaseException, chain: list[BaseException]) -> st
         return f"there is no setting or group {key!r}; --help lists the groups, --cfg job every setting"
     details = [str(cause) for cause in chain[1:] if str(cause) not in message]
     return _one_line(": ".join([message, *details[:1]]))
+
+
+def _override_at(error: BaseException) -> str:
+    """The override Hydra was reading when it raised an error that does not name it."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    override = place.tb_frame.f_locals.get("override") if place else None
+    return getattr(override, "input_line", None) or "an override"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
