@@ -52,6 +52,18 @@ def test_run_folder_by_path_or_name_and_model_folder(tmp_path: Path) -> None:
     assert weights_fingerprint(predictor)
 
 
+def test_a_run_gives_its_tokenizer_too_and_names_may_be_numbers(tmp_path: Path) -> None:
+    run, other = (make_run(tmp_path, name, "2026-01-01T00:00:00") for name in ("20240701", "other"))
+    for given in (str(other), "other"):
+        found = find_checkpoint(20240701, given, tmp_path, None)
+        assert (found.predictor, found.tokenizer) == (str(run / "predictor"), str(other / "tokenizer"))
+    assert find_checkpoint("other", 20240701, tmp_path, None).tokenizer == str(run / "tokenizer")
+    with pytest.raises(InputError, match="there is no 5: give a run folder"):
+        find_checkpoint(5, None, tmp_path, None)
+    with pytest.raises(InputError, match="no model folder 5: give an existing folder"):
+        find_checkpoint("other", 5, tmp_path, None).load()
+
+
 def test_hub_ids_know_their_tokenizer(tmp_path: Path) -> None:
     mini = find_checkpoint("NeoQuasar/Kronos-mini@abc", None, tmp_path, None)
     assert mini.tokenizer == "NeoQuasar/Kronos-Tokenizer-2k"

@@ -26,6 +26,16 @@ def test_a_second_run_of_the_same_name_gets_its_own_folder(tmp_path):
     assert [folder.removeprefix(f"{tmp_path}/train/") for folder in folders] == ["demo", "demo-2", "demo-3"]
 
 
+def test_a_name_may_be_a_number(tmp_path):
+    register_resolvers()
+    cfg = OmegaConf.create({"out": str(tmp_path), "name": 20240701, "dir": "${run_folder:${out},train,${name}}"})
+    assert cfg.dir == str(tmp_path / "train" / "20240701")
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        run_folder(str(tmp_path), "train", 1, 20240701)
+    (tmp_path / "train" / "20240701" / "config.yaml").touch()
+    assert run_folder(str(tmp_path), "train", 1, 20240701) == cfg.dir
+
+
 def test_runs_that_start_at_the_same_moment_never_share_a_folder(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         folders = list(pool.map(lambda _: new_folder(tmp_path, "demo"), range(64)))

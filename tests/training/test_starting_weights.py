@@ -1,5 +1,7 @@
 """Where a finetune starts, and what is refused as a start."""
 
+from pathlib import Path
+
 import pytest
 
 from kronos_lab.errors import InputError
@@ -36,7 +38,7 @@ def networks(seed, **predictor_changes):
 def start(pair, pretrained, pretrained_tokenizer, outputs):
     from kronos_lab.training.starting_weights import load_starting_weights
 
-    pretrained = None if pretrained is None else str(pretrained)
+    pretrained = str(pretrained) if isinstance(pretrained, Path) else pretrained
     return load_starting_weights(*pair, pretrained, pretrained_tokenizer, outputs)
 
 
@@ -56,6 +58,23 @@ def test_a_tokenizer_alone_leaves_the_predictor_random(trained):
     expected, pair = networks(seed=1), networks(seed=2)
     start(pair, None, str(trained), trained)
     assert same(pair[0], expected[0]) and same(pair[1], networks(seed=2)[1])
+
+
+@pytest.mark.parametrize("name", ["mine", 20240701])
+def test_a_run_may_be_named(trained, name):
+    outputs, pair, tokenizer_only = trained.parent.parent, networks(seed=2), networks(seed=2)
+    if name != "mine" and not (outputs / "train" / str(name)).exists():
+        (outputs / "train" / str(name)).symlink_to(trained)
+    start(pair, name, None, outputs)
+    start(tokenizer_only, None, name, outputs)
+    assert same(pair[1], networks(seed=1)[1])
+    assert same(tokenizer_only[0], networks(seed=1)[0]) and same(tokenizer_only[1], networks(seed=2)[1])
+
+
+def test_a_start_that_is_no_text_is_refused(trained):
+    for given in ((5, None), (None, 5)):
+        with pytest.raises(InputError, match=r"no .*5: give"):
+            start(networks(seed=2), *given, trained)
 
 
 def test_dropout_is_the_configuration_s(trained):

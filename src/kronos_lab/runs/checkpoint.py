@@ -45,13 +45,15 @@ class Checkpoint:
         return tokenizer, predictor
 
 
-def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path, market: str | None) -> Checkpoint:
+def find_checkpoint(
+    checkpoint: str | int | None, tokenizer: str | int | None, outputs: Path, market: str | None
+) -> Checkpoint:
     """Find the weights that `checkpoint=` and `tokenizer=` mean.
 
     Args:
         checkpoint: folder of a training run, folder of a predictor, or a Hub id (`id@revision` pins it). None takes
             the newest finished training run.
-        tokenizer: folder or Hub id of the tokenizer. None takes the run's, the one beside the predictor's folder, or
+        tokenizer: folder or Hub id of the tokenizer, or a run by folder or name. None takes the run's, the one beside the predictor's folder, or
             the one the published predictor was trained with.
         outputs: folder of all runs.
         market: with no checkpoint, only runs on this market count; None takes any.
@@ -59,6 +61,7 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
     Raises:
         InputError: nothing is found; the line says what to do.
     """
+    tokenizer = find_tokenizer(tokenizer, outputs)
     if checkpoint is None:
         found = find_finished_training_runs(outputs, market)
         runs = [run for run in found if (run.folder / PREDICTOR_FOLDER).is_dir()]
@@ -70,6 +73,7 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
             )
         return _of_run(runs[0], tokenizer)
 
+    checkpoint = str(checkpoint)  # a run called 20240701 arrives as a number
     folder = Path(checkpoint).expanduser()
     named_run = outputs / "train" / checkpoint
     if not folder.is_dir() and named_run.is_dir():
@@ -94,6 +98,16 @@ def find_checkpoint(checkpoint: str | None, tokenizer: str | None, outputs: Path
     if known is None:
         raise InputError(f"checkpoint {checkpoint} does not say which tokenizer it needs: give tokenizer=")
     return Checkpoint(checkpoint, known, f"{checkpoint} with {known}")
+
+
+def find_tokenizer(tokenizer: str | int | None, outputs: Path) -> str | None:
+    """Folder or Hub id of the tokenizer that `tokenizer=` means: a run, by folder or name, stands for its own."""
+    if tokenizer is None:
+        return None
+    for run in (Path(str(tokenizer)).expanduser(), outputs / "train" / str(tokenizer)):
+        if (run / TOKENIZER_FOLDER).is_dir():
+            return str(run / TOKENIZER_FOLDER)
+    return str(tokenizer)
 
 
 def _of_run(run: FinishedRun, tokenizer: str | None) -> Checkpoint:

@@ -48,13 +48,16 @@ def new_folder(parent: Path, name: str) -> Path:
     raise AssertionError("unreachable")
 
 
-def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) -> str:
+def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | None = None) -> str:
     """Folder of this run: the one to resume, the one all ranks were told, or a new `<outputs>/<kind>/<name>`.
+
+    A name such as 20240701 arrives as a number where it was typed without quotes.
 
     Lightning hands its child ranks the folder of rank 0. Ranks that somebody else starts (torchrun, srun) compose
     their configuration each on its own and must be told through the environment variable KRONOS_LAB_RUN_DIR.
     """
-    if resume:
+    if resume is not None:
+        resume = str(resume)
         folder = Path(resume).expanduser().absolute()
         if not (folder / CONFIG_FILE).is_file() and (Path(outputs) / kind / resume / CONFIG_FILE).is_file():
             folder = Path(outputs) / kind / resume
@@ -67,7 +70,7 @@ def run_folder(outputs: str, kind: str, name: str, resume: str | None = None) ->
     ranks = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
     if ranks > 1 and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
         raise InputError(f"{ranks} ranks started from outside need one run folder: set {RUN_DIR_VARIABLE}=<folder>")
-    folder = new_folder(Path(outputs) / kind, name)
+    folder = new_folder(Path(outputs) / kind, str(name))
     _made_here.append(folder)
     return str(folder)
 

@@ -45,7 +45,7 @@ def finish_training(
     write_summary(
         folder,
         kind="train",
-        name=settings["name"],
+        name=str(settings["name"]),
         config=settings,
         seed=settings["seed"],
         market=market.name,

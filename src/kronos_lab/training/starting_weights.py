@@ -7,7 +7,7 @@ from kronos_lab.errors import InputError
 from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
-from kronos_lab.runs.checkpoint import TOKENIZER_FOLDER, find_checkpoint
+from kronos_lab.runs.checkpoint import find_checkpoint, find_tokenizer, split_revision
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ def stages_of(stage: str, pretrained: str | None, pretrained_tokenizer: str | No
 def load_starting_weights(
     tokenizer: KronosTokenizer,
     predictor: Kronos,
-    pretrained: str | None,
-    pretrained_tokenizer: str | None,
+    pretrained: str | int | None,
+    pretrained_tokenizer: str | int | None,
     outputs: Path,
 ) -> list[str]:
     """Load the weights a finetune starts from into networks built by the configuration.
@@ -44,8 +44,8 @@ def load_starting_weights(
     Args:
         tokenizer: with random weights, filled in place.
         predictor: the same.
-        pretrained: run folder, predictor folder or Hub id (`id@revision`); None keeps the predictor random.
-        pretrained_tokenizer: run folder, tokenizer folder or Hub id; None takes the one that belongs to
+        pretrained: run folder or name, predictor folder or Hub id (`id@revision`); None keeps the predictor random.
+        pretrained_tokenizer: run folder or name, tokenizer folder or Hub id; None takes the one that belongs to
             `pretrained`, and keeps the tokenizer random where there is none either.
         outputs: folder of all runs.
 
@@ -56,18 +56,17 @@ def load_starting_weights(
         InputError: nothing is there, or it does not fit the configuration.
     """
     check_pair(predictor, tokenizer)
-    if pretrained_tokenizer is not None and (Path(pretrained_tokenizer) / TOKENIZER_FOLDER).is_dir():
-        pretrained_tokenizer = str(Path(pretrained_tokenizer) / TOKENIZER_FOLDER)
+    pretrained_tokenizer = find_tokenizer(pretrained_tokenizer, outputs)
     if pretrained is not None:
         checkpoint = find_checkpoint(pretrained, pretrained_tokenizer, outputs, market=None)
         loaded_tokenizer, loaded_predictor = checkpoint.load()
-        _fill(predictor, loaded_predictor, pretrained)
+        _fill(predictor, loaded_predictor, str(pretrained))
         _fill(tokenizer, loaded_tokenizer, checkpoint.tokenizer)
         log.info("starting from %s", checkpoint.title)
         return [checkpoint.predictor, checkpoint.tokenizer]
     if pretrained_tokenizer is not None:
-        name, _, revision = pretrained_tokenizer.partition("@")
-        _fill(tokenizer, KronosTokenizer.from_pretrained(name, revision or None), pretrained_tokenizer)
+        loaded_tokenizer = KronosTokenizer.from_pretrained(*split_revision(pretrained_tokenizer))
+        _fill(tokenizer, loaded_tokenizer, pretrained_tokenizer)
         log.info("starting from tokenizer %s and a random predictor", pretrained_tokenizer)
         return [pretrained_tokenizer]
     log.info("starting from random weights")
