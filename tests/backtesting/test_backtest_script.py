@@ -28,6 +28,7 @@ COMMANDS: dict[str, list[str]] = {
         "name=before",
         "logger=csv",
         "backtest.start=20240620",
+        "trainer.precision=32",  # what it is anyway
         "backtest.end=20240625",
     ],
 }
@@ -61,6 +62,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no batch": ([*SMALL, "backtest_batch_size=0"], "backtest_batch_size=0 must be a whole number, at least 1"),
     "few batches": ([*SMALL, "trainer.limit_predict_batches=1"], "trainer.limit_predict_batches=1"),
     "quick": ([*SMALL, "+trainer.fast_dev_run=true"], "fast_dev_run"),
+    "bfloat16": (
+        [*SMALL, "trainer.precision=bf16-true"],
+        "trainer.precision=bf16-true: the precision of a backtest is forecast.precision",
+    ),
+    "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }
 # One process runs all commands: importing torch, qlib and Lightning takes longer than most of them.

@@ -129,6 +129,11 @@ def forecast_universe(
             f"trainer.limit_predict_batches={trainer.limit_predict_batches} (or fast_dev_run) leaves part of the "
             "forecasts out, and an incomplete backtest says nothing: leave it out, and choose a shorter backtest.end"
         )
+    if trainer.precision != "32-true":  # Lightning would cast what the forecaster has cast, or was told to leave
+        raise InputError(
+            f"trainer.precision={trainer.precision}: the precision of a backtest is forecast.precision (float32, "
+            "bfloat16); leave trainer.precision out"
+        )
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
     return trainer.is_global_zero
