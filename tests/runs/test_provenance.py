@@ -72,6 +72,13 @@ def test_weights_of_unknown_origin_are_never_without_a_mark(tmp_path: Path) -> N
         assert [line.split(":")[0] for line in warnings(predictor, predictor, config, start)] == [kind]
 
 
+def test_unknown_weights_are_named_with_how_to_read_it(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    (line,) = warnings(SMALL, str(tmp_path / "tokenizer"), None, AFTER)
+    assert f"up to which day {tmp_path / 'tokenizer'} or its origin was trained" in line and SMALL not in line
+    assert "an unchanged copy of released Kronos weights (data to 2024-06-30) cannot have seen the test" in line
+
+
 def test_settings_are_those_asked_for_then_those_of_training_then_the_defaults():
     from kronos_lab.runs.provenance import window_settings
 
