@@ -53,8 +53,8 @@ def find_checkpoint(
     Args:
         checkpoint: folder of a training run, folder of a predictor, or a Hub id (`id@revision` pins it). None takes
             the newest finished training run.
-        tokenizer: folder or Hub id of the tokenizer, or a run by folder or name. None takes the run's, the one beside the predictor's folder, or
-            the one the published predictor was trained with.
+        tokenizer: run (folder or name), folder or Hub id of the tokenizer. None takes the run's, the one beside the
+            predictor's folder, or the one the published predictor was trained with.
         outputs: folder of all runs.
         market: with no checkpoint, only runs on this market count; None takes any.
 

@@ -71,9 +71,7 @@ def explain(error: BaseException) -> str | None:
         return (
             f"cannot read {error.override!r}: a value with unusual characters needs quotes twice, \"{key}='{value}'\""
         )
-    if isinstance(error, ValueError) and str(error).startswith(NO_NAME_OF_AN_OPTION):
-        return f"{_override_at(error)}: a group takes the name of one of its options; --help lists them"
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException) or str(error).startswith(NO_NAME_OF_AN_OPTION):
         return _explain_composition(error, chain)
     return None
 
@@ -95,6 +93,8 @@ def _let_hydra_raise() -> None:
 def _explain_composition(error: BaseException, chain: list[BaseException]) -> str:
     """A wrong key or value found while the configuration was composed or read."""
     message = str(error) or str(chain[-1])
+    if message.startswith(NO_NAME_OF_AN_OPTION):
+        return f"{_override_at(error)}: a group takes the name of one of its options; --help lists them"
     unknown = UNKNOWN_OPTION.search(message)
     if unknown:
         group, given, options = unknown[1], unknown[2], unknown[3].split()
