@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from kronos_lab.data.settings import positive_number
 from kronos_lab.errors import InputError
 
+TRIAL_STEPS = 997  # a prime: no usual share of it is a whole step, which OneCycleLR would divide by zero for
+
 
 @dataclass(frozen=True)
 class Optimisation:
@@ -39,14 +41,24 @@ class Optimisation:
         if self.gradient_clip is not None:
             positive_number(f"{key}.gradient_clip", self.gradient_clip)
         try:
-            self.configure([nn.Parameter(torch.zeros(1))], total_steps=100)
-        except (TypeError, ValueError) as error:
+            self.configure([nn.Parameter(torch.zeros(1))], total_steps=TRIAL_STEPS)
+        except (TypeError, ValueError, ArithmeticError, InputError) as error:
             raise InputError(f"{key}: {error}") from error
 
     def configure(self, parameters: Iterable[nn.Parameter], total_steps: int) -> OptimizerLRScheduler:
-        """What `LightningModule.configure_optimizers` returns; the schedule advances every step."""
+        """What `LightningModule.configure_optimizers` returns; the schedule advances every step.
+
+        Raises:
+            InputError: the schedule has no shape over this number of steps.
+        """
         optimizer = self.optimizer(parameters)
         if self.schedule is None:
             return optimizer
-        schedule = self.schedule(optimizer, total_steps=total_steps)
+        try:
+            schedule = self.schedule(optimizer, total_steps=total_steps)
+        except ZeroDivisionError as error:  # OneCycleLR where it rises for a single step
+            raise InputError(
+                f"the learning rate's schedule cannot be spread over {total_steps} steps: change the schedule's "
+                "pct_start a little"
+            ) from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
