@@ -36,9 +36,9 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.portfolio import check_tradable, simulate
     from kronos_lab.backtesting.results import benchmarks, evaluate
-    from kronos_lab.backtesting.setting_checks import check_backtest_settings
     from kronos_lab.backtesting.signals import check_signal
     from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
+    from kronos_lab.data.settings import positive_number
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.models.hub import weights_fingerprint
@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> None:
     trained = training_config(checkpoint)
     window = window_settings(cfg.data, trained, cfg.data_without_run)
     cfg.data = asdict(window)
-    check_backtest_settings(cfg)
+    account = positive_number("backtest.account", cfg.backtest.account)
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
@@ -98,7 +98,7 @@ def main(cfg: DictConfig) -> None:
         return
 
     scores = score_forecasts(folder / "forecasts", signal)
-    ledger = simulate(market, scores, strategy, exchange, cfg.backtest.account)
+    ledger = simulate(market, scores, strategy, exchange, account)
     results = evaluate(market, scores, ledger, against, coverage, window.horizon, warnings)
     finish_backtest(
         folder,

@@ -66,6 +66,9 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         [*SMALL, "trainer.precision=bf16-true"],
         "trainer.precision=bf16-true: the precision of a backtest is forecast.precision",
     ),
+    "rich": ([*SMALL, "backtest.account=rich"], "backtest.account=rich must be a number above 0"),
+    "any paths": ([*SMALL, "forecast.paths=null"], "forecast.paths=null must be a whole number, at least 1"),
+    "part of a batch": ([*SMALL, "backtest_batch_size=1e3"], "backtest_batch_size=1000.0 must be a whole number"),
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }

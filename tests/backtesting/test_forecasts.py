@@ -269,7 +269,7 @@ def test_the_batch_size_bounds_series_times_paths(size, paths_, series):
 def test_a_batch_of_nothing_is_refused(size, paths_):
     from kronos_lab.backtesting.forecast_batches import series_per_batch
 
-    with pytest.raises(InputError, match="=0 must be at least 1"):
+    with pytest.raises(InputError, match="=0 must be a whole number, at least 1"):
         series_per_batch(size, paths_)
 
 

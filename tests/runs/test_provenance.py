@@ -88,3 +88,19 @@ def test_settings_are_those_asked_for_then_those_of_training_then_the_defaults()
     assert window_settings(asked, trained(), defaults).lookback == 30
     assert window_settings(asked, trained(), defaults).horizon == 5
     assert window_settings(nothing, None, defaults).lookback == 90
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "lookback=1", "lookback=long", "horizon=0", "horizon=2.5", "max_gap=-1", "clip=0", "clip=.nan", "clip=null",
+        "rescale=1",
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused_by_name(wrong: str) -> None:
+    from kronos_lab.errors import InputError
+    from kronos_lab.runs.provenance import WindowSettings
+
+    settings: Any = OmegaConf.merge(trained().data, OmegaConf.from_dotlist([wrong]))
+    with pytest.raises(InputError, match=rf"^data\.{wrong.partition('=')[0]}=.* must be "):
+        WindowSettings(**settings)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.data.bars import Bars
+from kronos_lab.data.settings import switch
 from kronos_lab.errors import InputError
 
 WARN_BELOW = 0.95
@@ -55,6 +56,7 @@ def coverage_warnings(coverage: pd.DataFrame, universe: str, allow_partial: bool
     Raises:
         InputError: coverage is under 60 % on some day, and `allow_partial` does not accept that.
     """
+    allow_partial = switch("universe.allow_partial", allow_partial)
     worst = coverage.loc[coverage["coverage"] == coverage["coverage"].min()].iloc[0]
     if worst["coverage"] >= WARN_BELOW:
         return []

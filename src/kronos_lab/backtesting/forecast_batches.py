@@ -13,6 +13,7 @@ import pandas as pd
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from kronos_lab.data.settings import whole_number
 from kronos_lab.data.time_features import time_features
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
@@ -57,10 +58,8 @@ class BatchPlan:
 
 def series_per_batch(backtest_batch_size: int, paths: int) -> int:
     """Series of a batch under the bound on series × paths; more paths than that wait for one another."""
-    for name, value in (("backtest_batch_size", backtest_batch_size), ("forecast.paths", paths)):
-        if value < 1:
-            raise InputError(f"{name}={value} must be at least 1")
-    return max(1, backtest_batch_size // paths)
+    bound = whole_number("backtest_batch_size", backtest_batch_size, 1)
+    return max(1, bound // whole_number("forecast.paths", paths, 1))
 
 
 class ForecastBatch(NamedTuple):

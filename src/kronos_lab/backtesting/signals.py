@@ -84,6 +84,7 @@ class RiseProbability(PathReturnSignal):
 
 def check_signal(signal: Signal, paths: int, horizon: int) -> None:
     """Try the signal on one flat future of that many paths and bars: it refuses now what it would refuse later."""
+    paths = whole_number("forecast.paths", paths, 1)
     signal(np.ones((1, paths, horizon), dtype=np.float32), np.ones(1, dtype=np.float32))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import parse_day
 from kronos_lab.runs.ancestry import LAST_DAY_OF_PRETRAINING, describe_origin, is_published, seen_until
 from kronos_lab.runs.checkpoint import Checkpoint
@@ -23,6 +24,9 @@ class WindowSettings:
         max_gap: sessions that may be missing between two neighbouring bars of a lookback.
         clip: bound on normalised values.
         rescale: see `fit_scale`.
+
+    Raises:
+        InputError: naming the first that makes no sense, `data.<name>`.
     """
 
     lookback: int
@@ -30,6 +34,13 @@ class WindowSettings:
     max_gap: int
     clip: float
     rescale: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail, or mean something else than it says, when forecasts are made."""
+        for name, least in {"lookback": 2, "horizon": 1, "max_gap": 0}.items():
+            whole_number(f"data.{name}", getattr(self, name), least)
+        positive_number("data.clip", self.clip)
+        switch("data.rescale", self.rescale)
 
 
 def training_config(checkpoint: Checkpoint) -> DictConfig | None:
