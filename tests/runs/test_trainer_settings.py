@@ -42,6 +42,8 @@ def build(**settings):
         ("limit_val_batches", "foo"),
         ("val_check_interval", 0),
         ("val_check_interval", "foo"),
+        ("overfit_batches", "foo"),
+        ("overfit_batches", -1),
         ("detect_anomaly", "foo"),
         ("enable_progress_bar", "foo"),
         ("no_such_setting", 1),

@@ -160,6 +160,9 @@ def test_divergence_ends_with_one_line(finetune):
         ({"monitor": "val_s1"}, "monitor=val_s1 is no metric of the tokenizer stage; it has val_loss, val_loss_window"),
         ({"trainer": (("limit_val_batches", 0),)}, "limit_val_batches=0"),
         ({"trainer": (("check_val_every_n_epoch", 5),)}, "check_val_every_n_epoch=5.*never validated"),
+        ({"trainer": (("max_steps", 3), ("min_epochs", 2))}, r"^trainer.min_epochs=2 beside trainer.max_steps=3: "),
+        ({"trainer": (("max_steps", 3), ("min_steps", 9))}, r"^trainer.min_steps=9 beside trainer.max_steps=3: "),
+        ({"trainer": (("fast_dev_run", True),)}, "^trainer.fast_dev_run writes no checkpoint"),
         ({"data": (("lookback", 2000),)}, "no train window of 2000"),
     ],
 )

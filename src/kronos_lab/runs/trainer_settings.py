@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kronos_lab.data.settings import positive_number, switch, whole_number
+from kronos_lab.data.settings import positive_number, sound_number, switch, whole_number
 
 # Least value of what counts something. Lightning takes most of these as they come.
 COUNTS = {
@@ -29,6 +29,8 @@ def check_trainer_settings(settings: Mapping[str, Any]) -> None:
             whole_number(f"trainer.{key}", value, COUNTS[key])
         elif key in NUMBERS_OF_BATCHES and value is not None and not _is_duration(value):
             positive_number(f"trainer.{key}", value)
+        elif key == "overfit_batches":
+            sound_number(f"trainer.{key}", value, lambda number: number >= 0, "must be a number, 0 for off")
         elif key in SWITCHES and value is not None:
             switch(f"trainer.{key}", value)
 

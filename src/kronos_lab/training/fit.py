@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -68,19 +69,18 @@ def fit_stage(
     Raises:
         InputError: there is no such metric, no window, or a validation is no number.
     """
+    whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
     if monitor not in module.validation_metrics:
         known = ", ".join(module.validation_metrics)
         raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
-    whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
     settings = make_trainer.keywords
-    if settings.get("max_epochs") == -1 and settings.get("max_steps") in {-1, None}:
-        raise InputError("trainer.max_epochs=-1: the learning rate's schedule needs an end, give trainer.max_steps too")
+    _check_end_of_training(settings)
+    module.max_steps = settings.get("max_steps") or -1
     checkpoints = folder / "checkpoints"
     last = checkpoints / f"{module.stage}-last.ckpt"
     callbacks = list(make_callbacks().values())
     if not settings.get("enable_progress_bar", True):  # Lightning refuses to have it switched off and given
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
-    module.max_steps = settings.get("max_steps") or -1
     trainer = build_trainer(
         make_trainer,
         max_steps=-1,  # `StepLimit` in its place
@@ -125,6 +125,21 @@ def default_precision(accelerator: str) -> str:
     """bfloat16 autocast where training runs on CUDA, float32 elsewhere."""
     on_cuda = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
     return "bf16-mixed" if on_cuda else "32-true"
+
+
+def _check_end_of_training(settings: Mapping[str, Any]) -> None:
+    """Refuse arguments of `Trainer` by which training has no end, one that moves, or one without weights."""
+    max_steps = settings.get("max_steps")
+    if settings.get("max_epochs") == -1 and max_steps in {-1, None}:
+        raise InputError("trainer.max_epochs=-1: the learning rate's schedule needs an end, give trainer.max_steps too")
+    if settings.get("fast_dev_run"):
+        raise InputError("trainer.fast_dev_run writes no checkpoint to export: use trainer.max_steps=<a few>")
+    for least in ("min_epochs", "min_steps"):
+        if settings.get(least) and max_steps not in {-1, None}:
+            raise InputError(
+                f"trainer.{least}={settings[least]} beside trainer.max_steps={max_steps}: the learning rate's schedule "
+                f"ends with the last step, leave out trainer.{least}"
+            )
 
 
 def _describe(trainer: Trainer, data: KLineDataModule) -> str:
