@@ -103,7 +103,7 @@ def test_no_window_is_one_clear_line(small_market):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("lookback", 0), ("horizon", 0), ("horizon", "foo"), ("batch_size", 0), ("batch_size", 2.5),
+        ("lookback", 0), ("lookback", 1), ("horizon", 0), ("horizon", "foo"), ("batch_size", 0), ("batch_size", 2.5),
         ("windows_per_epoch", 0), ("val_windows", 0), ("max_gap", -1), ("num_workers", -1), ("clip", 0),
         ("clip", "foo"), ("rescale", "foo"),
     ],
@@ -125,6 +125,8 @@ def test_the_split_refuses_what_makes_no_sense():
     for no_day in (202403, 2024, True, "2024-13-01"):
         with pytest.raises(InputError, match=rf"split.train_end={no_day} is no date"):
             DateSplit(None, no_day, "2024-04-01", "2024-06-28", "2024-07-01", None)
+    with pytest.raises(InputError, match=r"^split.train_end=2024-03-29T00:00Z has a time zone"):
+        DateSplit(None, "2024-03-29T00:00Z", "2024-04-01", "2024-06-28", "2024-07-01", None)
     DateSplit("2024-01-02", "2024-01-02", "2024-01-03", "2024-01-03", "2024-01-04", "2024-01-04")
 
 

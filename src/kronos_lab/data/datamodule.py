@@ -105,7 +105,7 @@ class KLineDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         for name, value, least in (
-            ("lookback", lookback, 1),
+            ("lookback", lookback, 2),
             ("horizon", horizon, 1),
             ("batch_size", batch_size, 1),
             ("windows_per_epoch", windows_per_epoch, 1),

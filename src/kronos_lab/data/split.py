@@ -64,11 +64,13 @@ def parse_day(key: str, value: object) -> pd.Timestamp:
         value: what was given for it.
 
     Raises:
-        InputError: it is no date.
+        InputError: it is no date, or one with a time zone.
     """
     text = str(value)
     day = pd.to_datetime(text, errors="coerce")
     if value is None or pd.isna(day) or (text.isdigit() and len(text) != len("20240630")):
         given = "null" if value is None else text
         raise InputError(f"{key}={given} is no date: write it as 2024-06-30")
+    if day.tzinfo is not None:
+        raise InputError(f"{key}={text} has a time zone, bars have the local time of their market: write 2024-06-30")
     return day
