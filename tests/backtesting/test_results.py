@@ -182,6 +182,29 @@ def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_mar
     assert [gone in warning for warning in again.warnings] == [True]
 
 
+@pytest.mark.parametrize(("sessions", "frozen"), [(1, False), (19, False), (20, True)])
+def test_a_name_suspended_since_lately_is_not_called_frozen(backtest, small_market, monkeypatch, sessions, frozen):
+    """The backtest ends with the market, and the only name held has no bar on its last sessions."""
+    from dataclasses import replace
+
+    from kronos_lab.backtesting.results import evaluate
+
+    last, name, wide = small_market.calendar[-1], "SH600000", small_market.wide
+
+    def suspended(fields, symbols, start=None, end=None):
+        tables = wide(fields, symbols, start, end)
+        for table in tables.values():
+            table.loc[small_market.calendar[-sessions] :, table.columns == name] = np.nan
+        return tables
+
+    monkeypatch.setattr(type(small_market), "wide", staticmethod(suspended))
+    daily = backtest.ledger.daily.iloc[-80:].set_axis(small_market.calendar[-80:])
+    kept = backtest.ledger.holdings.iloc[:1].assign(symbol=name, date=last)
+    ledger = replace(backtest.ledger, daily=daily, holdings=kept)
+    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [])
+    assert [name in warning for warning in again.warnings if "without bars" in warning] == [True] * frozen
+
+
 def test_a_short_test_and_one_without_a_trade_are_warnings(backtest, small_market):
     from dataclasses import replace
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.performance import (
@@ -21,6 +22,7 @@ from kronos_lab.evaluation.ranking import (
 )
 
 FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year
+SESSIONS_UNTIL_FROZEN = 20  # a month: most suspensions end within it
 
 
 @dataclass(frozen=True)
@@ -227,12 +229,17 @@ def _idle(ledger: Ledger) -> str | None:
 
 
 def _frozen(market: Market, ledger: Ledger) -> str | None:
-    """A warning where names held at the end have no bar from the last session on: delisted, or suspended for good."""
+    """A warning where names held at the end have no bar any more: delisted, or suspended for long.
+
+    None from the last session on, nor in the market's last month: a suspension that has just begun says nothing.
+    """
     last = ledger.daily.index[-1]
     held = ledger.holdings[ledger.holdings["date"] == last].set_index("symbol")
     if held.empty:
         return None
-    bars = market.wide(["close"], list(held.index), start=last)["close"].notna().any()
+    session_L = market.session_L
+    month = market.calendar[np.searchsorted(session_L, session_L[-1] - SESSIONS_UNTIL_FROZEN + 1)]
+    bars = market.wide(["close"], list(held.index), start=min(last, month))["close"].notna().any()
     frozen = held.loc[~bars.reindex(held.index)]
     if frozen.empty:
         return None
