@@ -55,6 +55,7 @@ TREND = ["file=trend.csv", "device=cpu"]
 COMMANDS: dict[str, list[str]] = {
     "own names": ["file=renamed.csv", "columns.stamp=when", "columns.close=last", "device=cpu"],
     "of a run": [*TREND, "checkpoint=run"],
+    "of its predictor": [*TREND, "checkpoint=run/predictor"],
     "of a run, but": [*TREND, "checkpoint=run", "lookback=50", "rescale=false"],
     "a day later": ["file=a_day_later.csv", "device=cpu", "checkpoint=run"],
     "of a model": [*TREND, "max_context=64"],
@@ -149,6 +150,7 @@ def test_columns_of_other_names_are_mapped_as_the_readme_says(runs: dict[str, An
     ("name", "line", "lookback", "clip", "rescale"),
     [
         ("of a run", "lookback    32 bars, as in training", 32, 0.5, True),
+        ("of its predictor", "lookback    32 bars, as in training", 32, 0.5, True),
         ("of a run, but", "lookback    50 bars, 32 in training", 50, 0.5, False),
         ("of a model", "lookback    64 bars", 64, 5.0, False),
     ],

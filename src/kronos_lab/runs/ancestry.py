@@ -31,19 +31,19 @@ def is_published(weights: str) -> bool:
     return not Path(weights).expanduser().is_dir() and split_revision(weights)[0] in PUBLISHED
 
 
+def run_of(weights: str) -> FinishedRun | None:
+    """The training run whose folder, or model folder, this is."""
+    folder = Path(weights).expanduser()
+    return read_run(folder) or read_run(folder.parent)
+
+
 def _seen_until(weights: str) -> str | None:
     if is_published(weights):
         return LAST_DAY_OF_PRETRAINING
-    run = _run_of(weights)
+    run = run_of(weights)
     return run.seen_until if run else None
 
 
 def _describe(weights: str) -> str:
-    run = _run_of(weights)
+    run = run_of(weights)
     return f"run {run.name}, itself started from {run.started_from}" if run else weights
-
-
-def _run_of(weights: str) -> FinishedRun | None:
-    """The training run whose folder, or model folder, this is."""
-    folder = Path(weights).expanduser()
-    return read_run(folder) or read_run(folder.parent)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import parse_day
-from kronos_lab.runs.ancestry import LAST_DAY_OF_PRETRAINING, describe_origin, is_published, seen_until
+from kronos_lab.runs.ancestry import LAST_DAY_OF_PRETRAINING, describe_origin, is_published, run_of, seen_until
 from kronos_lab.runs.checkpoint import Checkpoint
 from kronos_lab.runs.folder import load_config
 
@@ -44,8 +44,9 @@ class WindowSettings:
 
 
 def training_config(checkpoint: Checkpoint) -> DictConfig | None:
-    """Resolved configuration of the training run behind the weights; None for a model folder or the Hub."""
-    return load_config(checkpoint.run.folder) if checkpoint.run else None
+    """Resolved configuration of the training run that left the weights; None for other model folders and the Hub."""
+    run = run_of(checkpoint.predictor)
+    return load_config(run.folder) if run else None
 
 
 def window_settings(
