@@ -104,7 +104,7 @@ def knowledge_warnings(
             f"inside pretraining: {began} the released Kronos weights saw data to {LAST_DAY_OF_PRETRAINING}, which "
             f"{checkpoint.predictor} may descend from"
         ]
-    unknown = " or ".join(one for one in weights if seen_until([one]) is None)
+    unknown = next(one for one in weights if seen_until([one]) is None)
     return [
         f"unknown training days: nothing says up to which day {unknown} or its origin was trained; an unchanged copy "
         f"of released Kronos weights (data to {LAST_DAY_OF_PRETRAINING}) cannot have seen the {what}, others may have"
