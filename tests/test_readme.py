@@ -1,5 +1,6 @@
 """Every command of the README is understood, and the road it describes can be walked."""
 
+import json
 import os
 import re
 import shlex
@@ -19,9 +20,10 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines()]
 PYTHON = [" ".join(command[1:]) for command in COMMANDS if command[:1] == ["python"]]
+BENCHMARKS = [command for command in PYTHON if command.startswith("benchmarks/")]
 
 
-@pytest.mark.parametrize("command", PYTHON)
+@pytest.mark.parametrize("command", [command for command in PYTHON if command not in BENCHMARKS])
 def test_command_is_understood(command: str) -> None:
     """The script exists and its configuration takes every override as written."""
     from hydra import compose, initialize_config_dir
@@ -44,6 +46,24 @@ def test_command_is_understood(command: str) -> None:
         assert chosen is not None, f"{key} is not a setting of {script}"
         if not OmegaConf.is_config(chosen):
             assert str(chosen) == value or float(chosen) == float(value)
+
+
+@pytest.mark.parametrize("command", BENCHMARKS)
+def test_benchmark_is_understood(command: str) -> None:
+    script, *arguments = command.split(" ")
+    options = [argument for argument in arguments if argument.startswith("--")]
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(option in done.stdout for option in options)
+
+
+def test_performance_is_quoted_as_recorded() -> None:
+    """Every row of the README's tables stands in the machine-written results, and every recorded row in the README."""
+    results = ROOT / "benchmarks" / "results"
+    rows = json.loads((results / "forecast_cpu_cpu.json").read_text())["rows"]
+    quoted = [f"| {row['title']} | {row['seconds_per_series'] * 1e3:.0f} ms | {row['ratio']:.1f} × |" for row in rows]
+    assert [line for line in README.splitlines() if re.fullmatch(r"\| .* series, .* ms \| .* × \|", line)] == quoted
+    assert all(row["ratio"] >= row["at_least"] for row in rows)
+    assert all(row["same_tokens"] for row in rows if row["overflow"] == "exact")
 
 
 def test_make_targets_exist() -> None:
