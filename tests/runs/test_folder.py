@@ -131,6 +131,26 @@ def test_a_new_run_keeps_its_configuration_and_a_resumed_one_takes_it(tmp_path, 
     assert resumed == {"resume": None, "seed": "5"}
 
 
+def test_a_run_keeps_absolute_paths_and_nothing_else_becomes_one(tmp_path, job, monkeypatch):
+    for made in ("start/predictor", "bars", "members.txt"):
+        (tmp_path / made).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    cfg = job("seed=5")
+    cfg.paths = {"data": "new", "cache": "${.data}/cache", "outputs": "/out"}
+    cfg.model = {"pretrained": "start", "pretrained_tokenizer": "NeoQuasar/Kronos-Tokenizer-base"}
+    cfg.market = {"store": "${paths.data}/files", "bars": "bars", "memberships": ["members.txt"], "indices": None}
+    begin_run(cfg, tmp_path)
+    saved = load_config(tmp_path)
+    assert saved.paths == {"data": f"{tmp_path}/new", "cache": f"{tmp_path}/new/cache", "outputs": "/out"}
+    assert saved.model.pretrained == f"{tmp_path}/start"
+    assert saved.model.pretrained_tokenizer == "NeoQuasar/Kronos-Tokenizer-base"
+    assert saved.market.bars == f"{tmp_path}/bars" and saved.market.memberships == [f"{tmp_path}/members.txt"]
+    assert (saved.market.store, saved.market.indices) == (f"{tmp_path}/new/files", None)
+    cfg.model.pretrained = 20240701  # a run by its name
+    begin_run(cfg, tmp_path)
+    assert load_config(tmp_path).model.pretrained == 20240701
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path, job):
     with pytest.raises(InputError, match="not the folder of a run"):
         begin_run(job(f"resume={tmp_path}"), tmp_path)

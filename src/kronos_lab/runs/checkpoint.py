@@ -104,10 +104,9 @@ def find_tokenizer(tokenizer: str | int | None, outputs: Path) -> str | None:
     """Folder or Hub id of the tokenizer that `tokenizer=` means: a run, by folder or name, stands for its own."""
     if tokenizer is None:
         return None
-    for run in (Path(str(tokenizer)).expanduser(), outputs / "train" / str(tokenizer)):
-        if (run / TOKENIZER_FOLDER).is_dir():
-            return str(run / TOKENIZER_FOLDER)
-    return str(tokenizer)
+    folder = Path(str(tokenizer)).expanduser()
+    run = folder if folder.is_dir() else outputs / "train" / str(tokenizer)
+    return str(run / TOKENIZER_FOLDER) if (run / TOKENIZER_FOLDER).is_dir() else str(tokenizer)
 
 
 def _of_run(run: FinishedRun, tokenizer: str | None) -> Checkpoint:

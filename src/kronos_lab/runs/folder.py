@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kronos_lab.errors import InputError
 
@@ -20,6 +20,13 @@ SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 RUN_DIR_VARIABLE = "KRONOS_LAB_RUN_DIR"
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
 WRITTEN_BEFORE_ANYTHING_HAPPENS = {CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard"}
+
+# Settings of a training run that may be paths; the other things they may be (a run's name, a Hub id) stay as they are.
+MAY_BE_PATHS = (
+    "model.pretrained", "model.pretrained_tokenizer", "market.store", "market.bars", "market.memberships",
+    "market.indices",
+)  # fmt: skip
+PATHS = ("paths.data", "paths.cache", "paths.outputs")
 
 _made_here: list[Path] = []  # run folders that this process made
 
@@ -124,6 +131,22 @@ def load_config(folder: Path) -> DictConfig:
     return cfg
 
 
+def make_paths_absolute(cfg: DictConfig) -> None:
+    """Have a run read the same files wherever it is resumed from; in place."""
+    # Those of `paths` first: others are made from them. They may be there only later.
+    for key in (*PATHS, *MAY_BE_PATHS):
+        given = OmegaConf.select(cfg, key)
+        if isinstance(given, ListConfig):
+            OmegaConf.update(cfg, key, [_absolute(one, key in PATHS) for one in given])
+        elif given is not None:
+            OmegaConf.update(cfg, key, _absolute(given, key in PATHS))
+
+
+def _absolute(given: Any, is_path: bool) -> Any:
+    path = Path(str(given)).expanduser()
+    return str(path.absolute()) if is_path or path.exists() else given
+
+
 def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
     """Configuration of a run that begins: saved in its folder; or of the one that `cfg.resume` goes on with.
 
@@ -135,6 +158,7 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
     from kronos_lab.runs.ranks import rank
 
     if cfg.resume is None:
+        make_paths_absolute(cfg)
         if rank() == 0:
             save_config(folder, cfg)
         return cfg
