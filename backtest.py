@@ -51,7 +51,9 @@ def main(cfg: DictConfig) -> None:
     quiet_libraries()
     prepare_ranks()
     market, universe = instantiate(cfg.market), cfg.universe.name
-    checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name)
+    checkpoint = find_checkpoint(
+        cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name, market.fingerprint
+    )
     log.info("checkpoint  %s", checkpoint.title)
     trained = training_config(checkpoint)
     window = window_settings(cfg.data, trained, cfg.data_without_run)
@@ -65,7 +67,7 @@ def main(cfg: DictConfig) -> None:
     # What can be refused is refused before the forecasts are made.
     check_signal(signal, cfg.forecast.paths, window.horizon)
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
-    warnings = knowledge_warnings(checkpoint, trained, coverage.index[0])
+    warnings = [*checkpoint.warnings, *knowledge_warnings(checkpoint, trained, coverage.index[0])]
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
     against = benchmarks(market, universe, cfg.universe.benchmark)

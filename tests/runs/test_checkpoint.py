@@ -42,6 +42,19 @@ def test_newest_finished_run_of_the_market(tmp_path: Path) -> None:
     found.load()
 
 
+def test_the_newest_run_on_other_data_of_the_same_name_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run(tmp_path, "run", "2026-01-01T00:00:00", market="files")
+    assert find_checkpoint(None, None, tmp_path, "files", "f").warnings == ()
+    assert find_checkpoint(str(run), None, tmp_path, "files", "other").warnings == ()  # what was asked for
+    assert not caplog.records
+    found = find_checkpoint(None, None, tmp_path, "files", "other")
+    (warning,) = found.warnings
+    assert found.predictor == str(run / "predictor")
+    assert "files, run, was trained on other data" in warning and caplog.messages == [warning]
+
+
 def test_run_folder_by_path_or_name_and_model_folder(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a run", "2026-01-01T00:00:00")
     for given in (str(run), "a run"):

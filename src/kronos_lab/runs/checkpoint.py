@@ -1,7 +1,8 @@
 """Which weights a forecast or a backtest uses: a run folder, a model folder, a Hub id, or the newest finished run."""
 
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kronos_lab.errors import InputError
@@ -10,6 +11,8 @@ from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.runs.summary import FinishedRun, find_finished_training_runs, read_run
+
+log = logging.getLogger(__name__)
 
 PREDICTOR_FOLDER, TOKENIZER_FOLDER = "predictor", "tokenizer"
 
@@ -30,12 +33,14 @@ class Checkpoint:
         tokenizer: where its tokenizer is.
         title: one line for people: what was chosen.
         run: the training run it comes from, None for a model folder or the Hub.
+        warnings: what to know of the choice.
     """
 
     predictor: str
     tokenizer: str
     title: str
     run: FinishedRun | None = None
+    warnings: tuple[str, ...] = ()
 
     def load(self) -> tuple[KronosTokenizer, Kronos]:
         """Both models, in evaluation mode, checked to belong together."""
@@ -46,7 +51,11 @@ class Checkpoint:
 
 
 def find_checkpoint(
-    checkpoint: str | int | None, tokenizer: str | int | None, outputs: Path, market: str | None
+    checkpoint: str | int | None,
+    tokenizer: str | int | None,
+    outputs: Path,
+    market: str | None,
+    market_fingerprint: str | None = None,
 ) -> Checkpoint:
     """Find the weights that `checkpoint=` and `tokenizer=` mean.
 
@@ -56,22 +65,31 @@ def find_checkpoint(
         tokenizer: run (folder or name), folder or Hub id of the tokenizer. None takes the run's, the one beside the
             predictor's folder, or the one the published predictor was trained with.
         outputs: folder of all runs.
-        market: with no checkpoint, only runs on this market count; None takes any.
+        market: with no checkpoint, only runs on a market of this name count; None takes any.
+        market_fingerprint: content hash of that market: a run found on other content comes with a warning.
 
     Raises:
         InputError: nothing is found; the line says what to do.
     """
     tokenizer = find_tokenizer(tokenizer, outputs)
     if checkpoint is None:
-        found = find_finished_training_runs(outputs, market)
-        runs = [run for run in found if (run.folder / PREDICTOR_FOLDER).is_dir()]
+        finished = find_finished_training_runs(outputs, market)
+        runs = [run for run in finished if (run.folder / PREDICTOR_FOLDER).is_dir()]
         if not runs:
             on_market = f" on market {market}" if market else ""
             raise InputError(
                 f"no finished training run{on_market} in {outputs / 'train'}: run train.py first, or give checkpoint= "
                 "(a run folder, a model folder, or a Hub id such as NeoQuasar/Kronos-small)"
             )
-        return _of_run(runs[0], tokenizer)
+        found = _of_run(runs[0], tokenizer)
+        if None in (market_fingerprint, runs[0].market_fingerprint) or market_fingerprint == runs[0].market_fingerprint:
+            return found
+        warning = (
+            f"other data: the newest run on a market called {market}, {runs[0].name}, was trained on other data than "
+            "this; give checkpoint= if another run is meant"
+        )
+        log.warning(warning)
+        return replace(found, warnings=(warning,))
 
     checkpoint = str(checkpoint)  # a run called 20240701 arrives as a number
     folder = Path(checkpoint).expanduser()

@@ -29,6 +29,7 @@ class FinishedRun:
     name: str
     finished: datetime
     market: str
+    market_fingerprint: str | None  # None where its summary does not say
     weights: dict[str, str]
     seen_until: str | None = None  # last day its weights may have seen, see `ancestry`; None where that is unknown
     started_from: str = "unknown weights"
@@ -103,6 +104,7 @@ def read_run(folder: Path) -> FinishedRun | None:
         summary["name"],
         finished,
         summary["market"]["name"],
+        summary["market"].get("fingerprint"),
         summary["weights"],
         summary.get("seen_until"),
         summary.get("started_from", FinishedRun.started_from),
