@@ -33,6 +33,8 @@ REFUSED = {
     "s1_conditioning=foo": "s1_conditioning=foo: choose one of sampled, teacher",  # before the tokenizer is trained
     "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same
     "universe=foo": "universe=foo: choose one of all, csi1000, csi300, csi500, csi800",
+    "universe=300": "universe=300: a group takes the name of one of its options",
+    "model.pretrained=5": "there is no 5: give a run folder",
     "model=foo": "model=foo: choose one of kronos_base, kronos_mini, kronos_small, tiny",
     "model.pretrained=foo": "there is no foo: give a run folder",
     "market.store=/nowhere": "/nowhere",
