@@ -3,8 +3,8 @@
 # In the activated environment: bash experiments/real_csi500_backtest/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-results=experiments/real_csi500_backtest/results
-mkdir -p "$results"
+kept=experiments/real_csi500_backtest/results
+results=$(mktemp -d)  # kept at the end: until then the checkout is as committed, and the summaries say so
 
 export OMP_NUM_THREADS=1  # small models on few cores are faster without more threads
 market=(market=files market.name=csi800 market.bars=../shared/data/cn_csi800_day.parquet
@@ -22,3 +22,5 @@ for kind in train/real_csi300 backtest/real_csi500; do
     sed "s#$PWD/##g; s#$PWD#.#g" "outputs/$kind/summary.json" > "$results/$(basename "$kind")_summary.json"
 done
 cp outputs/backtest/real_csi500/metrics.json "$results/"
+mkdir -p "$kept"
+mv "$results"/* "$kept/"

@@ -147,6 +147,8 @@ def _track(logger: "Logger", folder: Path, settings: Mapping[str, Any], headline
 def _print_headline(folder: Path, results: Results) -> None:
     """Warnings, the figures one looks at first, and where the report is, on the terminal."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a file cuts nothing short
     for warning in results.warnings:
         console.print(f"[yellow]{escape(warning)}[/]")
     lines = headline_table(results.metrics)
