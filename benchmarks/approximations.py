@@ -89,7 +89,7 @@ def read_series(options: argparse.Namespace) -> "list[Series]":
     rng = np.random.default_rng(0)
     length = options.context + options.horizon
     chosen: list[Series] = []
-    for symbol, rows in bars.groupby("symbol"):
+    for symbol, rows in bars.groupby("symbol", observed=True):
         traded = rows[(rows["volume"] > 0) & rows["close"].notna()].sort_values("stamp")
         if len(traded) < length or len(chosen) == options.series:
             continue

@@ -66,6 +66,20 @@ def test_performance_is_quoted_as_recorded() -> None:
     assert all(row["same_tokens"] for row in rows if row["overflow"] == "exact")
 
 
+def test_approximations_and_memory_are_quoted_as_recorded() -> None:
+    results = ROOT / "benchmarks" / "results"
+    for row in json.loads((results / "approximations.json").read_text())["rows"]:
+        equal, moved = row["equal_tokens_all_bars"], row["mean_abs_return_difference"]
+        assert f"| {row['way']} | {equal:.0%} | {moved:.1%} | {row['speed_up']:.1f} × |" in README
+    few, many, wide = (
+        row["host_peak_mib"] for row in json.loads((results / "forecast_memory_cpu.json").read_text())["rows"]
+    )
+    for peak in (few, many, wide):
+        assert f"{peak:,.0f} MiB" in README
+    assert many - few < 50
+    assert wide * 2**20 < 2.5e9
+
+
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = [command[1] for command in COMMANDS if command[:1] == ["make"]]
