@@ -123,7 +123,9 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", choices=TABLES, help="a set of rows; else one row, described by what follows")
-    for name, kind in (("model", str), ("series", int), ("context", int), ("horizon", int), ("paths", int)):
+    known = sorted(path.stem.removeprefix("kronos_") for path in (ROOT / "conf" / "model").glob("*.yaml"))
+    parser.add_argument("--model", choices=[name for name in known if name != "default"])
+    for name, kind in (("series", int), ("context", int), ("horizon", int), ("paths", int)):
         parser.add_argument(f"--{name}", type=kind, help="one row; with --table, the same for all rows")
     parser.add_argument("--overflow", choices=["exact", "hop"])
     parser.add_argument("--hop", type=int)

@@ -7,12 +7,12 @@ import pytest
 from kronos_lab.runs.summary import find_finished_training_runs, read_summary, write_json, write_summary
 
 
-def finish(folder, kind="train", market="demo", headline=None):
+def finish(folder, kind="train", market="demo", headline=None, name=None):
     folder.mkdir(parents=True)
     write_summary(
         folder,
         kind=kind,
-        name=folder.name,
+        name=name or folder.name,
         config={"seed": 1, "path": folder},
         seed=1,
         market=market,
@@ -30,6 +30,13 @@ def test_summary_says_what_the_run_was(tmp_path):
     assert summary["duration_seconds"] >= 2
     assert summary["versions"]["torch"] and "revision" in summary["git"]
     assert summary["config"]["path"] == str(tmp_path / "run")
+
+
+def test_a_run_whose_name_was_taken_is_told_from_the_first(tmp_path):
+    finish(tmp_path / "trial-2", name="trial")
+    finish(tmp_path / "sweep" / "0", name="trial")
+    assert read_summary(tmp_path / "trial-2")["name"] == "trial-2"
+    assert read_summary(tmp_path / "sweep" / "0")["name"] == "trial"
 
 
 def test_finished_runs_of_the_market_come_newest_first(tmp_path):

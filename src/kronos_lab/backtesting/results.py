@@ -218,7 +218,9 @@ def conventions(per_year: float) -> dict[str, str]:
 def _short(ledger: Ledger) -> str | None:
     """A warning where a year is extrapolated from a few days."""
     sessions = len(ledger.daily)
-    return f"only {sessions} sessions: figures a year are far from certain" if sessions < FEW_SESSIONS else None
+    if sessions >= FEW_SESSIONS:
+        return None
+    return f"only {sessions} session{'s' * (sessions != 1)}: figures per year mean next to nothing"
 
 
 def _idle(ledger: Ledger) -> str | None:

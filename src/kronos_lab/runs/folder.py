@@ -168,5 +168,8 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
     if asked:
         raise InputError(f"resume= goes on with the configuration of {folder}: leave out {', '.join(asked)}")
     if (folder / SUMMARY_FILE).is_file():
-        raise InputError(f"{folder} has finished: start a new run from it with model.pretrained={folder}")
+        start = f"model.pretrained={folder}"
+        if " " in start:  # quoted for the shell, and inside for Hydra
+            start = f"\"model.pretrained='{folder}'\""
+        raise InputError(f"{folder} has finished: start a new run from it with {start}")
     return load_config(folder)

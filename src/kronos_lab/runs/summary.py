@@ -54,7 +54,7 @@ def write_summary(
     Args:
         folder: the run folder.
         kind: "train" or "backtest".
-        name: the run's name as configured (the folder may carry a number behind it).
+        name: as configured; where the folder carries a number behind it, because the name was taken, so does the run.
         config: the resolved configuration as plain containers.
         seed: the run's seed.
         market: name of the market the run read.
@@ -69,7 +69,7 @@ def write_summary(
         folder / SUMMARY_FILE,
         {
             "kind": kind,
-            "name": name,
+            "name": folder.name if folder.name.startswith(f"{name}-") else name,
             "command": sys.orig_argv,
             "finished": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
             "duration_seconds": round(now - started, 1),
