@@ -19,9 +19,10 @@ def whole_number(key: str, value: object, least: int, most: int | None = None) -
     Raises:
         InputError: it is no such number.
     """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if whole and least <= value and (most is None or value <= most):  # type: ignore[operator]
-        return int(value)  # type: ignore[call-overload]
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if least <= number and (most is None or number <= most):
+            return number
     bounds = f"at least {least}" if most is None else f"from {least} to {most}"
     raise InputError(f"{key}={_as_typed(value)} must be a whole number, {bounds}")
 
@@ -40,10 +41,11 @@ def sound_number(key: str, value: object, sound: Callable[[float], bool], compla
         sound: whether a number lies in the range.
         complaint: what to say where it does not, after `key=value`.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not sound(value):  # type: ignore[arg-type]
-        raise InputError(f"{key}={_as_typed(value)} {complaint}")
-    return value  # type: ignore[return-value]
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and sound(number):
+            return value if isinstance(value, int) else number
+    raise InputError(f"{key}={_as_typed(value)} {complaint}")
 
 
 def switch(key: str, value: object) -> bool:
