@@ -1,14 +1,14 @@
 """`python backtest.py` as people type it, on the small market with the tiny golden model."""
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+
+from many_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
 PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
@@ -72,21 +72,6 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }
-# One process runs all commands: importing torch, qlib and Lightning takes longer than most of them.
-DRIVER = """
-import contextlib, io, json, runpy, sys
-results = {}
-for name, arguments in json.loads(sys.argv[1]).items():
-    sys.argv = ["backtest.py", *arguments]
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path("backtest.py", run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-    results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
-print("RESULTS" + json.dumps(results))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +90,7 @@ def runs(small_market, tmp_path_factory) -> dict[str, Any]:
     ]
     refused = {name: [f"name='{name}'", *arguments] for name, (arguments, _) in REFUSED.items()}
     commands = {name: [*common, *arguments] for name, arguments in (COMMANDS | refused).items()}
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, json.dumps(commands)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "RESULTS" in done.stdout, done.stderr
-    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+    return {"folder": folder, **run_commands("backtest.py", commands, ROOT)}
 
 
 def finished(runs: dict[str, Any], name: str) -> Path:

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
+from many_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
 PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
@@ -62,22 +61,6 @@ COMMANDS: dict[str, list[str]] = {
     "short file": ["checkpoint=run", "file=one_month.csv", "device=cpu"],
 }
 TRAINED = {"lookback": 32, "horizon": 3, "max_gap": 20, "clip": 0.5, "rescale": True}
-# One process runs all commands: importing torch takes longer than any of them.
-DRIVER = """
-import contextlib, io, json, runpy, sys
-script, commands = sys.argv[1], json.loads(sys.argv[2])
-results = {}
-for name, arguments in commands.items():
-    sys.argv = [script, *arguments]
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-    results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
-print("RESULTS" + json.dumps(results))
-"""
 
 
 def trend() -> pd.DataFrame:
@@ -119,16 +102,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     common = ["file=bars.csv", "horizon=3", f"checkpoint='{PREDICTOR}'", "forecast.paths=2", "paths.outputs=out"]
     asked = {name: arguments for name, (arguments, _) in REFUSED.items()} | COMMANDS
     commands = {name: [*common, f"name='{name}'", *arguments] for name, arguments in asked.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(ROOT / "forecast.py"), json.dumps(commands)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "RESULTS" in done.stdout, done.stderr
-    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+    return {"folder": folder, **run_commands("forecast.py", commands, folder)}
 
 
 @pytest.mark.parametrize("name", REFUSED)

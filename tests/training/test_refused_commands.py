@@ -3,16 +3,12 @@
 One value for each place that refuses; what each place refuses is tested where it is.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kronos_lab.runs.folder import project_root
+from many_commands import run_commands
 
 SMALL = [
     "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
@@ -40,24 +36,6 @@ REFUSED = {
     "market.store=/nowhere": "/nowhere",
     "name=a/b": "name='a/b' cannot be a folder name",
 }
-# One process runs all commands: importing torch and Lightning takes longer than refusing.
-DRIVER = """
-import contextlib, io, json, os, runpy, sys
-script, commands = sys.argv[1:]
-results = {}
-for name, arguments in json.loads(commands).items():
-    sys.argv = [script, *arguments]
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        except BaseException as error:
-            code = repr(error)
-    results[name] = {"code": code, "err": err.getvalue()}
-print("RESULTS" + json.dumps(results))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +55,7 @@ def commands(small_market, tmp_path_factory) -> dict[str, Any]:
     every = {argument: [*common, argument] for argument in REFUSED}
     every |= {name: [*common, *arguments] for name, arguments in further.items()}
     every["resume"] = [f"resume={folder / 'out' / 'train' / 'diverged'}", "seed=1"]
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(project_root() / "train.py"), json.dumps(every)],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "RESULTS" in done.stdout, done.stderr
-    return {"folder": folder, **json.loads(done.stdout.split("RESULTS")[1])}
+    return {"folder": folder, **run_commands("train.py", every, folder)}
 
 
 @pytest.mark.parametrize(("argument", "words"), REFUSED.items(), ids=REFUSED)
@@ -104,7 +72,7 @@ def runs(commands) -> list[str]:
 
 def test_a_refused_run_leaves_no_folder_and_one_that_has_trained_does(commands):
     assert commands["diverged"]["code"] == 1 and "training diverged" in commands["diverged"]["err"]
-    assert commands["progress off"] == {"code": 0, "err": ""}
+    assert (commands["progress off"]["code"], commands["progress off"]["err"]) == (0, "")
     assert runs(commands) == ["diverged", "quiet"]
 
 
