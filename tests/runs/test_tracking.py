@@ -3,7 +3,14 @@ import zipfile
 
 import pytest
 
-from kronos_lab.runs.tracking import comet_is_reachable, comet_logger, csv_logger, tensorboard_logger, tracked
+from kronos_lab.runs.tracking import (
+    comet_is_reachable,
+    comet_logger,
+    csv_logger,
+    log_table,
+    tensorboard_logger,
+    tracked,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +56,23 @@ def test_csv_and_tensorboard_write_into_the_run_folder(tmp_path):
             logger.save()
     assert "loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_table_is_in_the_archive_with_its_index(tmp_path):
+    import pandas as pd
+
+    table = pd.DataFrame({"loss": [2.5, 2.0]}, index=pd.Index(["zero_shot", "finetuned"], name="forecaster"))
+    logger = comet_logger(str(tmp_path), name="demo", project="kronos-lab")
+    with tracked(logger, {}):
+        log_table(logger, "evaluation", table)
+    (sent,) = [m["payload"] for m in messages(tmp_path) if m["type"] == "file_upload"]
+    assert sent["additional_params"]["fileName"] == "evaluation.csv"
+    (archive,) = (tmp_path / "comet").glob("*.zip")
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.read(sent["file_path"]).decode().split() == ["forecaster,loss", "zero_shot,2.5", "finetuned,2.0"]
+    for other in (csv_logger(str(tmp_path)), tensorboard_logger(str(tmp_path))):
+        with tracked(other, {}):
+            log_table(other, "evaluation", table)
+            other.save()
+    (events,) = (tmp_path / "tensorboard").glob("events.*")
+    assert b"zero_shot" in events.read_bytes()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kronos_lab.runs.ranks import rank
 
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning.pytorch.loggers import CometLogger, CSVLogger, Logger, TensorBoardLogger
 
 COMET_SERVER = "https://www.comet.com"
@@ -104,6 +105,23 @@ def log_file(logger: "Logger", path: Path) -> None:
 
     if isinstance(logger, CometLogger):
         logger.experiment.log_asset(str(path), file_name=path.name)
+
+
+def log_table(logger: "Logger", name: str, frame: "pd.DataFrame") -> None:
+    """Send a table to Comet (as `<name>.csv`) or TensorBoard (as text); a CSV log has no room for one.
+
+    Args:
+        logger: of the run.
+        name: of the table, without ending.
+        frame: its index goes with it, as the first column or columns.
+    """
+    from lightning.pytorch.loggers import CometLogger, TensorBoardLogger
+
+    if isinstance(logger, CometLogger):
+        logger.experiment.log_table(f"{name}.csv", tabular_data=frame.reset_index(), index=False)
+    elif isinstance(logger, TensorBoardLogger):
+        lines = frame.to_string().splitlines()
+        logger.experiment.add_text(name, "\n".join(f"    {line}" for line in lines))  # Markdown's code block
 
 
 def comet_is_reachable() -> bool:
