@@ -52,7 +52,9 @@ class Finetune:
         from kronos_lab.training.optim import Optimisation
 
         schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=self.learning_rate, cycle_momentum=False)
-        return Optimisation(partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0)
+        return Optimisation(
+            partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0, decay_all=False
+        )
 
     def make_module(self, stage: str, tokenizer: Any = None) -> Any:
         import torch

@@ -102,6 +102,7 @@ def test_the_original_recipe():
     for stage in (cfg.optim.tokenizer, cfg.optim.predictor):
         assert stage.optimizer.weight_decay == 0.1
         assert (stage.schedule.pct_start, stage.schedule.div_factor) == (0.03, 10)
+        assert stage.schedule.cycle_momentum and stage.decay_all
     assert cfg.s1_conditioning == "sampled"
 
 
@@ -116,5 +117,5 @@ def test_tiny_is_as_small_as_it_is_said_to_be():
 
 def test_help_lists_the_options_there_are():
     text = (CONF / "hydra" / "help" / "train.yaml").read_text()
-    for group in ("market", "universe", "model", "logger", "experiment"):
+    for group in ("market", "universe", "model", "logger", "experiment", "optim"):
         assert f"{group}={'|'.join(options(group))}" in text

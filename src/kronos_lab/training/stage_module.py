@@ -96,9 +96,8 @@ class StageModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over what is trained, schedule over all steps of the stage."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         steps = self.trainer.estimated_stepping_batches
-        return self.optimisation.configure(trained, int(steps if self.max_steps < 0 else min(steps, self.max_steps)))
+        return self.optimisation.configure(self, int(steps if self.max_steps < 0 else min(steps, self.max_steps)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights belong to and how they did, as plain containers."""
