@@ -36,6 +36,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.ranks import prepare_ranks
     from kronos_lab.runs.tracking import tracked
     from kronos_lab.training.fit import fit_stage
+    from kronos_lab.training.monitor import choose_monitor
     from kronos_lab.training.outcome import finish_training
     from kronos_lab.training.predictor_module import PredictorModule, check_s1_conditioning
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
@@ -47,6 +48,9 @@ def main(cfg: DictConfig) -> None:
     cfg = begin_run(cfg, folder)
     stages = stages_of(cfg.stage, cfg.model.pretrained, cfg.model.pretrained_tokenizer)
     check_s1_conditioning(cfg.s1_conditioning)
+    for module in (TokenizerModule, PredictorModule):
+        if module.stage in stages:
+            choose_monitor(cfg.monitor, module.stage, module.validation_metrics, instantiate(cfg.callbacks).values())
     optimisation = {stage: instantiate(cfg.optim[stage]) for stage in stages}
     for stage, chosen in optimisation.items():
         chosen.check(f"optim.{stage}")

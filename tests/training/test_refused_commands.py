@@ -25,6 +25,7 @@ REFUSED = {
     "seed=-1": "seed=-1 must be a whole number",
     "data.lokback=90": "there is no setting or group 'data.lokback'",
     "monitor=val_los": "monitor=val_los is no metric of the tokenizer stage",
+    "monitor.predictor=foo": "monitor.predictor=foo is no metric of the predictor stage",  # before the tokenizer too
     "stage=foo": "stage=foo: choose one of both, tokenizer, predictor",
     "s1_conditioning=foo": "s1_conditioning=foo: choose one of sampled, teacher",  # before the tokenizer is trained
     "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from kronos_lab.errors import InputError
+from kronos_lab.training.monitor import ValidationMetric
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,14 +29,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps `<folder>/<stage>-best.ckpt`, the checkpoint with the lowest `<stage>/<monitor>`."""
+    """Keeps `<folder>/<stage>-best.ckpt`, the checkpoint that a metric of the stage says is best."""
 
-    def __init__(self, folder: Path, stage: str, monitor: str) -> None:
+    def __init__(self, folder: Path, stage: str, metric: ValidationMetric) -> None:
         super().__init__(
             dirpath=folder,
             filename=f"{stage}-best",
-            monitor=f"{stage}/{monitor}",
-            mode="min",
+            monitor=f"{stage}/{metric.name}",
+            mode=metric.mode,
             save_top_k=1,
             enable_version_counter=False,
         )

@@ -25,6 +25,7 @@ from kronos_lab.training.checkpointing import (
 )
 from kronos_lab.training.export import export_model
 from kronos_lab.training.interruption import StopBetweenSteps
+from kronos_lab.training.monitor import choose_monitor
 from kronos_lab.training.stage_module import StageModule
 from kronos_lab.training.step_limit import StepLimit
 
@@ -48,7 +49,7 @@ def fit_stage(
     make_callbacks: Callable[[], Mapping[str, Callback]],
     logger: Logger,
     folder: Path,
-    monitor: str,
+    monitor: str | Mapping[str, str],
     checkpoint_every_n_steps: int,
 ) -> dict[str, float]:
     """Train until the end, load and export the best weights, and return the validation that chose them.
@@ -63,22 +64,20 @@ def fit_stage(
         make_callbacks: further callbacks by name, new ones for each stage.
         logger: where metrics go.
         folder: the run folder.
-        monitor: validation metric that chooses the checkpoint, without the stage's name.
+        monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
         checkpoint_every_n_steps: see `LastCheckpoint`.
 
     Raises:
         InputError: there is no such metric, no window, or a validation is no number.
     """
     whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
-    if monitor not in module.validation_metrics:
-        known = ", ".join(module.validation_metrics)
-        raise InputError(f"monitor={monitor} is no metric of the {module.stage} stage; it has {known}")
+    callbacks = list(make_callbacks().values())
+    metric = choose_monitor(monitor, module.stage, module.validation_metrics, callbacks)
     settings = make_trainer.keywords
     _check_end_of_training(settings)
     module.max_steps = settings.get("max_steps") or -1
     checkpoints = folder / "checkpoints"
     last = checkpoints / f"{module.stage}-last.ckpt"
-    callbacks = list(make_callbacks().values())
     if not settings.get("enable_progress_bar", True):  # Lightning refuses to have it switched off and given
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     trainer = build_trainer(
@@ -91,7 +90,7 @@ def fit_stage(
             *callbacks,
             StepLimit(module.max_steps),
             StopBetweenSteps(last),
-            BestCheckpoint(checkpoints, module.stage, monitor),
+            BestCheckpoint(checkpoints, module.stage, metric),
             LastCheckpoint(last, checkpoint_every_n_steps),
         ],
         plugins=[AtomicCheckpointIO()],

@@ -10,6 +10,7 @@ from kronos_lab.errors import InputError
 from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.predictor import Kronos, PredictorLosses, S1Conditioning
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.training.monitor import ValidationMetric
 from kronos_lab.training.optim import Optimisation
 from kronos_lab.training.stage_module import StageModule
 
@@ -39,7 +40,12 @@ class PredictorModule(StageModule):
     """
 
     stage: ClassVar[str] = "predictor"
-    validation_metrics: ClassVar[tuple[str, ...]] = ("val_loss", "val_s1", "val_s2", "val_loss_window")
+    validation_metrics: ClassVar[tuple[ValidationMetric, ...]] = (
+        ValidationMetric("val_loss"),
+        ValidationMetric("val_s1"),
+        ValidationMetric("val_s2"),
+        ValidationMetric("val_loss_window"),
+    )
 
     def __init__(
         self,

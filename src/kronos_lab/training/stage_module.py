@@ -18,6 +18,7 @@ from torchmetrics import MeanMetric
 from kronos_lab.data.datamodule import WindowBatch
 from kronos_lab.errors import InputError
 from kronos_lab.models.hub import PublishedModel
+from kronos_lab.training.monitor import ValidationMetric
 from kronos_lab.training.optim import Optimisation
 
 
@@ -35,13 +36,15 @@ class StageModule(LightningModule, ABC):
     """
 
     stage: ClassVar[str]
-    validation_metrics: ClassVar[tuple[str, ...]]
+    validation_metrics: ClassVar[tuple[ValidationMetric, ...]]
 
     def __init__(self, optimisation: Optimisation, lookback: int, horizon: int, seed: int) -> None:
         super().__init__()
         self.optimisation, self.lookback, self.horizon, self.seed = optimisation, lookback, horizon, seed
         # "disable": a NaN must reach the result, not be left out of the mean.
-        self.validation_means = nn.ModuleDict({name: MeanMetric("disable") for name in self.validation_metrics})
+        self.validation_means = nn.ModuleDict(
+            {metric.name: MeanMetric("disable") for metric in self.validation_metrics}
+        )
         self.last_validation: dict[str, float] = {}
         self.max_steps = -1  # see `StepLimit`; the schedule must know
 
@@ -68,6 +71,7 @@ class StageModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Sum in float64, so that neither order nor number of ranks shows (Apple's GPUs have none)."""
+        self.last_validation = {}
         for metric in self.validation_means.values():
             assert isinstance(metric, MeanMetric)
             metric.set_dtype(torch.float32 if self.device.type == "mps" else torch.float64)
@@ -82,7 +86,7 @@ class StageModule(LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all ranks; a validation without a number is an error, not a checkpoint."""
-        self.last_validation = {}
+        own: dict[str, float] = {}
         for name, metric in self.validation_means.items():
             assert isinstance(metric, MeanMetric)
             value = metric.compute().item()
@@ -91,8 +95,19 @@ class StageModule(LightningModule, ABC):
                     f"{self.stage}/{name} is {value} after {self.global_step} steps: training diverged, lower "
                     f"optim.{self.stage}.optimizer.lr, or bars of the market are no numbers"
                 )
-            self.last_validation[name] = value
+            own[name] = value
             self.log(f"{self.stage}/{name}", metric, prog_bar=name == "val_loss")
+        self.last_validation = own | self.last_validation  # callbacks came first
+
+    def log_validation(self, name: str, value: float) -> None:
+        """Log a metric that a callback adds to this validation, and keep it with the checkpoint.
+
+        Args:
+            name: without the stage's name, see `AddsMetrics`.
+            value: the same on every rank.
+        """
+        self.last_validation[name] = value
+        self.log(f"{self.stage}/{name}", value, sync_dist=True)  # equal everywhere: only to be told so
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over what is trained, schedule over all steps of the stage."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from kronos_lab.data.datamodule import WindowBatch
 from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.training.monitor import ValidationMetric
 from kronos_lab.training.optim import Optimisation
 from kronos_lab.training.stage_module import StageModule
 
@@ -18,7 +19,10 @@ class TokenizerModule(StageModule):
     """
 
     stage: ClassVar[str] = "tokenizer"
-    validation_metrics: ClassVar[tuple[str, ...]] = ("val_loss", "val_loss_window")
+    validation_metrics: ClassVar[tuple[ValidationMetric, ...]] = (
+        ValidationMetric("val_loss"),
+        ValidationMetric("val_loss_window"),
+    )
 
     def __init__(
         self, tokenizer: KronosTokenizer, optimisation: Optimisation, lookback: int, horizon: int, seed: int
