@@ -1,6 +1,6 @@
 # make demo   the whole road on the built-in market: finetune, backtest, report
 # make test   lint, types and the fast tests       make test-slow   the minutes-long ones
-# make bench  speed and memory of forecasts, next to a decoder that recomputes everything (some minutes, an idle machine)
+# make bench  speed and memory of forecasts and of training windows, next to the plain way (some minutes, an idle machine)
 # All make the environment in .venv first, if it is not there yet.
 
 PYTHON ?= python3.11
@@ -47,6 +47,7 @@ test-slow: env
 bench: env
 	$(BIN)/python benchmarks/forecast.py --table cpu
 	$(BIN)/python benchmarks/forecast.py --table memory --reference-series 0 --repeats 1
+	$(BIN)/python benchmarks/dataloader.py
 
 format: env
 	$(BIN)/ruff format .

@@ -15,10 +15,11 @@ import json
 import multiprocessing as mp
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from own_process import in_own_process, in_own_processes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -267,17 +268,6 @@ class Reference:
         other = torch.stack([torch.from_numpy(paths_PHF) for paths_PHF in forecasts])
         scale = self._inputs[0].double().std(1, correction=0)[:, None, None] + 1e-5
         return float(((self.paths_BPHF - other).abs() / scale).max())
-
-
-def in_own_process(work: Any, *arguments: Any) -> Any:
-    """What `work(0, ...)` returns in a fresh process."""
-    return in_own_processes(work, 1, *arguments)[0]
-
-
-def in_own_processes(work: Any, count: int, *arguments: Any) -> list[Any]:
-    """What `work(number, ...)` returns in each of some fresh processes that run at the same time."""
-    with ProcessPoolExecutor(count, mp_context=mp.get_context("spawn")) as pool:  # ends, too, where one is killed
-        return [done.result() for done in [pool.submit(work, number, *arguments) for number in range(count)]]
 
 
 def show(record: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,3 +40,27 @@ def test_approximations_are_compared_with_the_exact_forecast(tmp_path: Path) -> 
     assert rows.keys() == {"exact, other random numbers", "hop 4", "bfloat16"}
     assert rows["hop 4"]["equal_tokens_first_bar"] == 1  # the window still holds the first bars
     assert rows["exact, other random numbers"]["mean_abs_return_difference"] > 0
+
+
+def test_windows_are_measured_next_to_pandas_frames(tmp_path: Path) -> None:
+    import dataloader
+
+    written = dataloader.write_market(0, tmp_path, stocks=4, sessions=484)
+    assert written == {"fields": 4 * 484 * 24, "time": 4 * 484 * 4, "flags": 0}
+    assert dataloader.measure_startup(0, tmp_path)["startup_seconds"] > 0
+    found = dataloader.measure_speed(0, tmp_path, [50, 200], windows=400, reference_windows=60, repeats=1)
+    assert found["windows"] == 4 * (339 - 89 - 11)  # seven of ten days, whole lookbacks, no label over the border
+    for row in found["speed"]:
+        assert row["windows_an_epoch"] <= 400 and row["ratio"] > 2, row
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_bars_is_measured(tmp_path: Path) -> None:
+    output = tmp_path / "dataloader.json"
+    size = ["--stocks", "400", "--years", "5", "--windows", "400", "--reference-windows", "60", "--workers", "2"]
+    assert "batches of 50" in run("dataloader.py", *size, "--repeats", "1", "--output", str(output))
+    record = json.loads(output.read_text())
+    assert record["targets"] is None
+    if sys.platform == "linux":
+        memory = record["memory"]
+        assert 0.5 < memory["ratio"] < 2 < memory["ratio_libraries_included"]

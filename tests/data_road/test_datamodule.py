@@ -72,17 +72,58 @@ def test_batches_are_normalised_by_their_lookback_alone(small_market):
     assert batch.stamp_BT5[0, :, 3].tolist() == days.day.tolist()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_epoch_sees_each_window_once_with_any_number_of_workers(small_market, workers):
-    data = make_data(small_market, num_workers=workers, windows_per_epoch=200)
+def pass_of(data):
+    """Batches of all epochs of a pass, which persistent workers outlive."""
     loader = data.train_dataloader()
-    seen = []
+    batches = []
     for epoch in range(loader.sampler.epochs_per_pass):
         loader.sampler.set_epoch(epoch)
-        seen += [window.numpy().tobytes() for batch in loader for window in batch.bars_BTF]
-    everything = loader.dataset[np.arange(len(data.windows("train")))].bars_BTF
-    assert len(seen) == len(everything)
-    assert sorted(seen) == sorted(window.numpy().tobytes() for window in everything)
+        batches += [type(batch)(*(part.clone() for part in batch)) for batch in loader]
+    return batches
+
+
+def as_bytes(windows_BTF):
+    return sorted(window.numpy().tobytes() for window in windows_BTF)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than this machine has cores
+@pytest.mark.parametrize("workers", [2, 8])
+def test_workers_give_the_same_batches_in_the_same_order_and_each_window_once(small_market, workers):
+    data = make_data(small_market, windows_per_epoch=800)
+    alone, shared = pass_of(data), pass_of(make_data(small_market, windows_per_epoch=800, num_workers=workers))
+    assert len(alone) == len(shared)
+    for ours, theirs in zip(alone, shared, strict=True):
+        assert ours.bars_BTF.equal(theirs.bars_BTF) and ours.stamp_BT5.equal(theirs.stamp_BT5)
+    everything = data.train_dataloader().dataset[np.arange(len(data.windows("train")))].bars_BTF
+    seen = [window for batch in shared for window in batch.bars_BTF]
+    assert as_bytes(seen) == as_bytes(everything)
+
+
+def test_ranks_with_workers_share_the_windows(small_market, monkeypatch):
+    """Two ranks of two workers each: together every window of a pass, none twice."""
+    from kronos_lab.data.datamodule import KLineDataModule
+
+    seen = []
+    monkeypatch.setattr(KLineDataModule, "_world_size", 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(KLineDataModule, "_rank", rank)
+        data = make_data(small_market, num_workers=2)
+        seen += [window for batch in pass_of(data) for window in batch.bars_BTF]
+    everything = data.train_dataloader().dataset[np.arange(len(data.windows("train")))].bars_BTF
+    assert as_bytes(seen) == as_bytes(everything)
+
+
+def test_a_spawned_worker_maps_the_bars_again(small_market):
+    """Where workers are spawned, as on macOS, the dataset travels as bytes; not the bars, nor their windows."""
+    import pickle
+
+    dataset = make_data(small_market).train_dataloader().dataset
+    bars = dataset.index.bars
+    packed = pickle.dumps(dataset)
+    assert len(packed) < bars.values_MF.nbytes / 10
+    there = pickle.loads(packed)
+    assert isinstance(there.index.bars.values_MF, np.memmap)
+    assert there[np.arange(5)].bars_BTF.equal(dataset[np.arange(5)].bars_BTF)
 
 
 def test_validation_is_the_same_every_time_and_limited(small_market):

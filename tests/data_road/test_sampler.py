@@ -1,5 +1,7 @@
 """Every window once, whatever the number of processes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,6 +72,19 @@ def test_a_step_meets_the_same_windows_on_any_number_of_processes():
         ranks = [epoch_of(TrainingSampler(1003, 400, 40 // world, 3, r, world), 1) for r in range(world)]
         for step, batch in enumerate(alone):
             assert np.array_equal(np.concatenate([rank[step] for rank in ranks]), batch)
+
+
+def test_memory_does_not_grow_with_the_number_of_windows():
+    """A permutation of 10^12 windows would not fit any machine."""
+    import tracemalloc
+
+    tracemalloc.start()
+    batches = itertools.islice(TrainingSampler(10**12, 10**11, 50, seed=1), 2000)
+    windows = np.concatenate(list(batches))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(windows)) == len(windows) == 100_000
+    assert peak < 20e6
 
 
 def test_passes_and_seeds_have_orders_of_their_own():

@@ -146,3 +146,13 @@ def test_what_makes_no_sense_is_refused():
 
 def test_a_market_shorter_than_a_window_has_none():
     assert len(WindowIndex(make_bars([[True] * 3]), None, 4, 1)) == 0
+
+
+def test_an_index_holds_runs_not_windows():
+    bars = make_bars([[True] * 40_000, [True] * 20_000 + [False] * 5 + [True] * 19_995])
+    index = WindowIndex(bars, None, 90, 11, max_gap=2)
+    assert len(index) == 80_000 - 5 - 3 * 100
+    own = [a for name, a in vars(index).items() if isinstance(a, np.ndarray) and not name.endswith("_windows")]
+    assert sum(array.nbytes for array in own) < len(bars.calendar) * 10 + 100  # its stamps, and three runs
+    for name in ("_bar_windows", "_position_windows"):
+        assert np.shares_memory(vars(index)[name], bars.values_MF if name == "_bar_windows" else bars.position_M)

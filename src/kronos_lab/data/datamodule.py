@@ -52,7 +52,10 @@ class WindowDataset(Dataset[WindowBatch]):
 
     def __getitem__(self, windows: np.ndarray) -> WindowBatch:
         """The batch of these windows."""
-        rows = self.index.signal_rows(windows)
+        return self.of_rows(self.index.signal_rows(windows))
+
+    def of_rows(self, rows: np.ndarray) -> WindowBatch:
+        """The batch of the windows with these signal rows."""
         bars_BTF = torch.from_numpy(self.index.gather_bars(rows))
         scale = fit_scale(bars_BTF[:, : self.index.lookback], self.rescale)
         if not self.rescale:

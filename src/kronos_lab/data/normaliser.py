@@ -26,7 +26,8 @@ def fit_scale(lookback_BCF: Tensor, rescale: bool = False) -> Scale:
     asset in units near 1. The published models were trained without it; assets priced at 1e-5 need it.
     """
     mean = lookback_BCF.mean(dim=1, keepdim=True)
-    deviation = lookback_BCF.std(dim=1, keepdim=True, correction=0)
+    # What `std(correction=0)` computes, in two passes as numpy does: five times as fast as torch's one.
+    deviation = (lookback_BCF - mean).square_().mean(dim=1, keepdim=True).sqrt_()
     epsilon = EPSILON * mean.abs().clamp_min(EPSILON**2) if rescale else EPSILON
     return Scale(mean, deviation + epsilon)
 
@@ -44,7 +45,8 @@ def warn_of_small_prices(scale: Scale) -> None:
 
 def normalise(bars_BTF: Tensor, scale: Scale, clip: float = CLIP) -> Tensor:
     """`(x − mean) / (std + 1e-5)`, clipped to ±clip: [B, T, 6] in the units of the bars → [B, T, 6]."""
-    return ((bars_BTF - scale.mean_B1F) / scale.deviation_B1F).clamp(-clip, clip)
+    normalised_BTF = bars_BTF - scale.mean_B1F  # a copy, changed in place: batches of windows pass here
+    return normalised_BTF.div_(scale.deviation_B1F).clamp_(-clip, clip)
 
 
 def denormalise(bars_BTF: Tensor, scale: Scale) -> Tensor:

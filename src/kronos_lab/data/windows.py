@@ -6,6 +6,7 @@ Shapes: B windows of a batch, T = lookback + future, F = 6 fields, M rows of the
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,11 +91,22 @@ class WindowIndex:
         self._first_window = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))) if lengths else np.zeros(1, int)
 
         self._time_L5 = time_features(calendar)
-        width = lookback + future
-        fits = len(bars.position_M) >= width
-        # Overlapping windows as views of the flat arrays: gathering a batch copies one contiguous piece per window.
-        self._bar_windows = sliding_window_view(bars.values_MF.reshape(-1), width * len(FIELDS)) if fits else None
-        self._position_windows = sliding_window_view(bars.position_M, width) if fits else None
+        self._view_windows()
+
+    def _view_windows(self) -> None:
+        """Overlapping windows as views of the flat arrays: gathering copies one contiguous piece per window."""
+        fits = len(self.bars.position_M) >= self.width
+        values = self.bars.values_MF.reshape(-1)
+        self._bar_windows = sliding_window_view(values, self.width * len(FIELDS)) if fits else None
+        self._position_windows = sliding_window_view(self.bars.position_M, self.width) if fits else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs; as an array, a view would be all its windows one by one."""
+        return {name: value for name, value in vars(self).items() if name not in {"_bar_windows", "_position_windows"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._view_windows()
 
     def __len__(self) -> int:
         return int(self._first_window[-1])
