@@ -79,7 +79,7 @@ def test_tokenizer_training_loss_and_gradient(case: Case) -> None:
     without_dropout(case.tokenizer)
     losses = case.tokenizer.losses(case.expected["x"])
     losses.loss.backward()
-    assert_close(torch.stack(losses).detach(), case.expected["tok_train_loss"])
+    assert_close(torch.stack(losses[:4]).detach(), case.expected["tok_train_loss"])
     assert_close(gradient_norm(case.tokenizer), case.expected["tok_train_grad_norm"])
 
 

@@ -95,6 +95,24 @@ class Finetune:
         )
         return module, outcome
 
+    def validate(self, module: Any) -> dict[str, float]:
+        """Metrics of a module as it is, by their names without the stage's."""
+        from lightning.pytorch import Trainer
+
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False, enable_checkpointing=False,
+        )  # fmt: skip
+        trainer.validate(module, self.make_data(), verbose=False)
+        return dict(module.last_validation)
+
+    def metrics(self) -> Any:
+        """The table of everything logged so far."""
+        import pandas as pd
+
+        (path,) = (self.folder / "csv").glob("*/metrics.csv")
+        return pd.read_csv(path)
+
 
 @pytest.fixture
 def finetune(small_market, tmp_path):

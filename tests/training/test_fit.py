@@ -13,7 +13,7 @@ def test_tokenizer_learns_and_is_exported(finetune):
     from kronos_lab.models.tokenizer import KronosTokenizer
 
     module, outcome = finetune.changed(epochs=4).fit("tokenizer")
-    untrained = validate(finetune, finetune.make_module("tokenizer"))
+    untrained = finetune.validate(finetune.make_module("tokenizer"))
     assert outcome["tokenizer/val_loss_window"] < 0.9 * untrained["val_loss_window"]
     exported = KronosTokenizer.from_pretrained(finetune.folder / "tokenizer")
     assert weights_fingerprint(exported) == weights_fingerprint(module.tokenizer)
@@ -27,7 +27,7 @@ def test_predictor_learns_with_the_tokenizer_frozen(finetune):
 
     before = finetune.make_module("predictor")
     module, outcome = finetune.changed(epochs=4).fit("predictor")
-    assert outcome["predictor/val_loss"] < validate(finetune, before)["val_loss"]
+    assert outcome["predictor/val_loss"] < finetune.validate(before)["val_loss"]
     predictor = Kronos.from_pretrained(finetune.folder / "predictor")
     tokenizer = KronosTokenizer.from_pretrained(finetune.folder / "tokenizer")
     assert weights_fingerprint(predictor) == weights_fingerprint(module.predictor)
@@ -39,10 +39,10 @@ def test_the_best_checkpoint_is_the_one_that_validates_best(finetune, stage):
     import torch
 
     module, outcome = finetune.changed(epochs=3).fit(stage)
-    logged = metrics(finetune)[f"{stage}/val_loss"].dropna()
+    logged = finetune.metrics()[f"{stage}/val_loss"].dropna()
     assert len(logged) == 3
     assert outcome[f"{stage}/val_loss"] == pytest.approx(logged.min(), rel=1e-12)
-    again = validate(finetune, module)
+    again = finetune.validate(module)
     assert {f"{stage}/{name}": value for name, value in again.items()} == pytest.approx(outcome, rel=1e-6)
     best = torch.load(finetune.folder / "checkpoints" / f"{stage}-best.ckpt", weights_only=True)
     assert best["validation"]["val_loss"] == outcome[f"{stage}/val_loss"]
@@ -70,7 +70,7 @@ def test_validation_is_the_mean_over_horizon_bars(finetune):
     with torch.no_grad():
         tokens = module.tokenizer.encode(batch.bars_BTF, half=True)
         s1, s2 = module.predictor.losses(*tokens, batch.stamp_BT5, "teacher")
-    found = validate(finetune, module)
+    found = finetune.validate(module)
     assert found["val_s1"] == pytest.approx(s1[:, 19:23].mean().item(), rel=1e-6)
     assert found["val_s2"] == pytest.approx(s2[:, 19:23].mean().item(), rel=1e-6)
     assert found["val_loss"] == pytest.approx((found["val_s1"] + found["val_s2"]) / 2, rel=1e-6)
@@ -85,7 +85,7 @@ def test_validation_of_a_horizon_bar_never_sees_a_later_bar(finetune):
     changed = batch._replace(bars_BTF=batch.bars_BTF.clone())
     changed.bars_BTF[:, 22:] *= -3  # horizon bars 2, 3 and the one after
     with torch.no_grad():
-        before, after = (module.validation_errors(b)["val_loss"] for b in (batch, changed))
+        before, after = (module.validation_values(b)["val_loss"] for b in (batch, changed))
     assert torch.equal(before[:, :2], after[:, :2])
     assert not torch.equal(before[:, 2:], after[:, 2:])
 
@@ -98,7 +98,7 @@ def test_training_draws_the_coarse_token_and_validation_takes_the_true_one(finet
     module.eval()  # no dropout: what varies is the draw
     with torch.no_grad():
         draws = [module.training_losses(batch) for _ in range(2)]
-        checks = [module.validation_errors(batch) for _ in range(2)]
+        checks = [module.validation_values(batch) for _ in range(2)]
     assert draws[0]["s1"] == draws[1]["s1"] and draws[0]["s2"] != draws[1]["s2"]
     assert checks[0]["val_s2"].equal(checks[1]["val_s2"])
 
@@ -136,15 +136,15 @@ def test_a_short_run_ends_with_a_validation_and_weights(finetune, limit, steps, 
     module, outcome = finetune.changed(trainer=(limit,)).fit("tokenizer")
     last = torch.load(finetune.folder / "checkpoints" / "tokenizer-last.ckpt", weights_only=True)
     assert last["global_step"] == steps
-    assert len(metrics(finetune)["tokenizer/val_loss"].dropna()) == validations
-    again = validate(finetune, module)
+    assert len(finetune.metrics()["tokenizer/val_loss"].dropna()) == validations
+    again = finetune.validate(module)
     assert {f"tokenizer/{name}": value for name, value in again.items()} == pytest.approx(outcome, rel=1e-6)
     assert (finetune.folder / "tokenizer" / "model.safetensors").is_file()
 
 
 def test_the_schedule_ends_with_the_last_step(finetune):
     finetune.changed(trainer=(("max_steps", 11),), callbacks=(learning_rates(),)).fit("tokenizer")
-    rates = metrics(finetune)["lr-AdamW/decayed"].dropna()
+    rates = finetune.metrics()["lr-AdamW/decayed"].dropna()
     assert len(rates) == 11
     assert rates.iloc[-1] < 1e-3 * rates.max()
 
@@ -157,7 +157,7 @@ def test_divergence_ends_with_one_line(finetune):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"monitor": "val_s1"}, "monitor=val_s1 is no metric of the tokenizer stage; it has val_loss, val_loss_window"),
+        ({"monitor": "val_s1"}, "monitor=val_s1 is no metric of the tokenizer stage; it has val_loss, val_loss_coarse"),
         ({"trainer": (("limit_val_batches", 0),)}, "limit_val_batches=0"),
         ({"trainer": (("check_val_every_n_epoch", 5),)}, "check_val_every_n_epoch=5.*never validated"),
         ({"trainer": (("max_steps", 3), ("min_epochs", 2))}, r"^trainer.min_epochs=2 beside trainer.max_steps=3: "),
@@ -187,21 +187,3 @@ def learning_rates():
     from lightning.pytorch.callbacks import LearningRateMonitor
 
     return LearningRateMonitor("step")
-
-
-def validate(finetune, module):
-    from lightning.pytorch import Trainer
-
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, enable_checkpointing=False,
-    )  # fmt: skip
-    trainer.validate(module, finetune.make_data(), verbose=False)
-    return module.last_validation
-
-
-def metrics(finetune):
-    import pandas as pd
-
-    (path,) = (finetune.folder / "csv").glob("*/metrics.csv")
-    return pd.read_csv(path)

@@ -165,15 +165,18 @@ def test_a_limit_of_steps_is_met_by_a_resumed_stage_too(finetune, step, hook, ch
 
 
 def only_worse_after_the_first_epoch():
-    """Multiplies the validation errors by 1, 2, 3, ..., so that the first epoch stays the best."""
+    """Multiplies the validation loss by 1, 2, 3, ..., so that the first epoch stays the best."""
     from lightning.pytorch import Callback
 
     class Worse(Callback):
         def on_validation_start(self, trainer, pl_module):
-            measured = type(pl_module).validation_errors
-            pl_module.validation_errors = lambda batch: {
-                name: error * (1 + trainer.current_epoch) for name, error in measured(pl_module, batch).items()
-            }
+            measured = type(pl_module).validation_values
+
+            def worse(batch):
+                values = measured(pl_module, batch)
+                return values | {"val_loss": values["val_loss"] * (1 + trainer.current_epoch)}
+
+            pl_module.validation_values = worse
 
     return Worse()
 

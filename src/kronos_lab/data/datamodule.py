@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kronos_lab.data.market import Market
-from kronos_lab.data.normaliser import fit_scale, normalise, warn_of_small_prices
+from kronos_lab.data.normaliser import Scale, fit_scale, normalise, warn_of_small_prices
 from kronos_lab.data.sampler import TrainingSampler, ValidationSampler
 from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import DateSplit, Part
@@ -29,10 +29,12 @@ class WindowBatch(NamedTuple):
     Attributes:
         bars_BTF: float32, normalised by the lookback's statistics and clipped.
         stamp_BT5: int16, calendar features of each bar.
+        scale: the lookback's statistics, by which errors are turned into units of the bars.
     """
 
     bars_BTF: Tensor
     stamp_BT5: Tensor
+    scale: Scale
 
 
 class WindowDataset(Dataset[WindowBatch]):
@@ -61,7 +63,7 @@ class WindowDataset(Dataset[WindowBatch]):
         if not self.rescale:
             warn_of_small_prices(scale)
         stamp_BT5 = torch.from_numpy(self.index.gather_stamps(rows))
-        return WindowBatch(normalise(bars_BTF, scale, self.clip), stamp_BT5)
+        return WindowBatch(normalise(bars_BTF, scale, self.clip), stamp_BT5, scale)
 
 
 class KLineDataModule(LightningDataModule):

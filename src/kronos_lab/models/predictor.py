@@ -218,7 +218,19 @@ class Kronos(nn.Module, PublishedModel):
         generator: torch.Generator | None = None,
     ) -> PredictorLosses:
         """Next-token losses of whole windows: inputs are tokens 0..T−2 with their stamps, targets 1..T−1."""
-        s1_logits, s2_logits = self(
+        s1_logits, s2_logits = self.window_logits(s1_BT, s2_BT, stamp_BT5, s1_conditioning, generator)
+        return PredictorLosses(cross_entropy(s1_logits, s1_BT[:, 1:]), cross_entropy(s2_logits, s2_BT[:, 1:]))
+
+    def window_logits(
+        self,
+        s1_BT: Tensor,
+        s2_BT: Tensor,
+        stamp_BT5: Tensor | None,
+        s1_conditioning: S1Conditioning = "sampled",
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of tokens 1..T−1 of whole windows, from those before: ([B, T − 1, 2^s1], [B, T − 1, 2^s2])."""
+        logits: tuple[Tensor, Tensor] = self(
             s1_BT[:, :-1],
             s2_BT[:, :-1],
             None if stamp_BT5 is None else stamp_BT5[:, :-1],
@@ -226,7 +238,7 @@ class Kronos(nn.Module, PublishedModel):
             s1_targets=s1_BT[:, 1:],
             generator=generator,
         )
-        return PredictorLosses(_cross_entropy(s1_logits, s1_BT[:, 1:]), _cross_entropy(s2_logits, s2_BT[:, 1:]))
+        return logits
 
     def decode_s1(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(logits of the next s1 [B, T, 2^s1], hidden states [B, T, D])."""
@@ -256,5 +268,6 @@ def _draw(logits_BTV: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view(logits_BTV.shape[:-1])
 
 
-def _cross_entropy(logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
+def cross_entropy(logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
+    """Cross entropy (nats) of each position: [B, T, V] and int64 [B, T] → [B, T]."""
     return F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), reduction="none").view(target_BT.shape)

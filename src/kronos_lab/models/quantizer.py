@@ -12,12 +12,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class QuantiserTerms(NamedTuple):
+    """What the quantiser's loss is made of.
+
+    Attributes:
+        commitment_BT: squared distance of the unit vector to its quantised one.
+        entropy_sample_BT: entropy (nats) of the bits of a position, summed over bits.
+        p_BTK: probability of each bit (that it is 0), as the entropies see it.
+    """
+
+    commitment_BT: Tensor
+    entropy_sample_BT: Tensor
+    p_BTK: Tensor
+
+    def means(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Commitment, entropy of single codes and entropy of the mean code, each 0-dim, over all positions."""
+        entropy_code = bit_entropy(self.p_BTK.flatten(0, -2).mean(0)).sum()
+        return self.commitment_BT.mean(), self.entropy_sample_BT.mean(), entropy_code
+
+
 class Quantised(NamedTuple):
-    """What quantising [B, T, K] gives: vector (±1/√K) [B, T, K], loss (0-dim), bits as booleans [B, T, K]."""
+    """What quantising [B, T, K] gives: vector (±1/√K) [B, T, K], bits as booleans [B, T, K], terms of the loss."""
 
     vector_BTK: Tensor
-    loss: Tensor
     bits_BTK: Tensor
+    terms: QuantiserTerms
 
 
 def bits_to_index(bits: Tensor) -> Tensor:
@@ -57,14 +76,12 @@ class BinarySphericalQuantizer(nn.Module):
         bits = z_BTK > 0
         sign = torch.where(bits, 1.0, -1.0).to(z_BTK.dtype)
         vector = (z_BTK + (sign - z_BTK).detach()) / math.sqrt(self.bits)
-        return Quantised(vector, self.loss(z_BTK, vector), bits)
-
-    def loss(self, z_BTK: Tensor, quantised_BTK: Tensor) -> Tensor:
-        """Commitment plus entropy terms; sums over the K coordinates, means over positions."""
-        commitment = (quantised_BTK.detach() - z_BTK).pow(2).sum(-1).mean()
+        commitment_BT = (vector.detach() - z_BTK).pow(2).sum(-1)
         p_BTK = torch.sigmoid(-4 * z_BTK / math.sqrt(self.bits))
-        entropy_sample = _bit_entropy(p_BTK).sum(-1).mean()
-        entropy_code = _bit_entropy(p_BTK.flatten(0, -2).mean(0)).sum()
+        return Quantised(vector, bits, QuantiserTerms(commitment_BT, bit_entropy(p_BTK).sum(-1), p_BTK))
+
+    def loss(self, commitment: Tensor, entropy_sample: Tensor, entropy_code: Tensor) -> Tensor:
+        """Weighted sum of the means of the terms."""
         return self.beta * commitment + self.zeta * (self.gamma0 * entropy_sample - self.gamma * entropy_code)
 
     def vector(self, bits_BTK: Tensor, dtype: torch.dtype) -> Tensor:
@@ -97,5 +114,6 @@ class TokenQuantizer(nn.Module):
         return torch.cat((index_to_bits(s1_BT, self.s1_bits), index_to_bits(s2_BT, self.s2_bits)), dim=-1)
 
 
-def _bit_entropy(p: Tensor) -> Tensor:
+def bit_entropy(p: Tensor) -> Tensor:
+    """Entropy (nats) of bits that are 1 with probability p; any shape."""
     return -p * torch.log(p + 1e-8) - (1 - p) * torch.log(1 - p + 1e-8)

@@ -12,16 +12,31 @@ from torch import Tensor, nn
 
 from kronos_lab.models.hub import PublishedModel
 from kronos_lab.models.layers import TransformerBlock, run_blocks
-from kronos_lab.models.quantizer import BinarySphericalQuantizer, TokenQuantizer
+from kronos_lab.models.quantizer import BinarySphericalQuantizer, Quantised, TokenQuantizer
 
 
 class TokenizerLosses(NamedTuple):
-    """Training loss of the tokenizer and its parts, 0-dim: `loss = (mse_coarse + mse_full + quantiser) / 2`."""
+    """Training loss of the tokenizer and its parts, 0-dim.
+
+    `loss = (mse_coarse + mse_full + quantiser) / 2`; `quantiser` is the weighted sum of the last three, see
+    `BinarySphericalQuantizer`.
+    """
 
     loss: Tensor
     mse_coarse: Tensor
     mse_full: Tensor
     quantiser: Tensor
+    commitment: Tensor
+    entropy_sample: Tensor
+    entropy_code: Tensor
+
+
+class Reconstruction(NamedTuple):
+    """Normalised bars from s1 alone [B, T, F], from both tokens [B, T, F], and what lies between."""
+
+    coarse_BTF: Tensor
+    full_BTF: Tensor
+    quantised: Quantised
 
 
 class KronosTokenizer(nn.Module, PublishedModel):
@@ -91,17 +106,23 @@ class KronosTokenizer(nn.Module, PublishedModel):
 
     def forward(self, x_BTF: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor]:
         """Normalised bars → ((x̂ from s1 alone, x̂), quantiser loss, quantised [B, T, K], undivided index [B, T])."""
+        coarse, full, quantised = self.reconstruct(x_BTF)
+        index = self._undivided(*self.tokenizer.split(quantised.bits_BTK))
+        return (coarse, full), self.tokenizer.bsq.loss(*quantised.terms.means()), quantised.vector_BTK, index
+
+    def reconstruct(self, x_BTF: Tensor) -> Reconstruction:
+        """Normalised bars → what the tokens keep of them."""
         quantised = self.tokenizer(self._quantisable(x_BTF))
         coarse = self._reconstruct(self.post_quant_embed_pre(quantised.vector_BTK[..., : self.s1_bits]))
-        full = self._reconstruct(self.post_quant_embed(quantised.vector_BTK))
-        index = self._undivided(*self.tokenizer.split(quantised.bits_BTK))
-        return (coarse, full), quantised.loss, quantised.vector_BTK, index
+        return Reconstruction(coarse, self._reconstruct(self.post_quant_embed(quantised.vector_BTK)), quantised)
 
     def losses(self, x_BTF: Tensor) -> TokenizerLosses:
         """Losses of one training step on normalised bars; validation looks at `mse_full`."""
-        (coarse, full), quantiser, _, _ = self(x_BTF)
+        coarse, full, quantised = self.reconstruct(x_BTF)
         mse_coarse, mse_full = F.mse_loss(coarse, x_BTF), F.mse_loss(full, x_BTF)
-        return TokenizerLosses((mse_coarse + mse_full + quantiser) / 2, mse_coarse, mse_full, quantiser)
+        terms = quantised.terms.means()
+        quantiser = self.tokenizer.bsq.loss(*terms)
+        return TokenizerLosses((mse_coarse + mse_full + quantiser) / 2, mse_coarse, mse_full, quantiser, *terms)
 
     def encode(self, x_BTF: Tensor, half: bool = False) -> Tensor | list[Tensor]:
         """Normalised bars → undivided index s1 + s2 · 2^s1_bits [B, T], or with `half` the pair [s1, s2]."""

@@ -55,7 +55,13 @@ def choose_monitor(
     for callback in callbacks:
         if isinstance(callback, AddsMetrics):
             known |= {metric.name: metric for metric in callback.validation_metrics(stage)}
-    key, name = (f"monitor.{stage}", monitor.get(stage)) if isinstance(monitor, Mapping) else ("monitor", monitor)
+    name = monitored(monitor, stage)
     if name is None or name not in known:
+        key = f"monitor.{stage}" if isinstance(monitor, Mapping) else "monitor"
         raise InputError(f"{key}={name} is no metric of the {stage} stage; it has {', '.join(known)}")
     return known[name]
+
+
+def monitored(monitor: str | Mapping[str, str], stage: str) -> str | None:
+    """What the setting `monitor` names for a stage; None where it names nothing."""
+    return monitor.get(stage) if isinstance(monitor, Mapping) else monitor

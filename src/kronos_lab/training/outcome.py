@@ -13,6 +13,7 @@ from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
+from kronos_lab.training.monitor import monitored
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ def finish_training(
         },
     )
     for name, value in outcome.items():
-        log.info("%-27s %.4f", name, value)
+        stage, metric = name.split("/")
+        if metric in {"val_loss", monitored(settings["monitor"], stage)}:  # the others are in the summary
+            log.info("%-27s %.4f", name, value)
     for name in exported:
         log.info("%-27s %s", name, folder / name)

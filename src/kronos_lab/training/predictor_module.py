@@ -8,8 +8,9 @@ from torch import Tensor
 from kronos_lab.data.datamodule import WindowBatch
 from kronos_lab.errors import InputError
 from kronos_lab.models.hub import PublishedModel
-from kronos_lab.models.predictor import Kronos, PredictorLosses, S1Conditioning
+from kronos_lab.models.predictor import Kronos, S1Conditioning, cross_entropy
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.training.metrics import Perplexity, in_top
 from kronos_lab.training.monitor import ValidationMetric
 from kronos_lab.training.optim import Optimisation
 from kronos_lab.training.stage_module import StageModule
@@ -26,7 +27,7 @@ class PredictorModule(StageModule):
 
     Validation is causal and teacher-forced. `val_loss` is (CE(s1) + CE(s2)) / 2 in nats over the tokens of the
     horizon bars, each predicted from what came before it; `val_s1` and `val_s2` are its halves; `val_loss_window` is
-    the mean over the whole window.
+    the mean over the whole window. See `training.metrics` for the others.
 
     Args:
         predictor: the network to train.
@@ -45,6 +46,14 @@ class PredictorModule(StageModule):
         ValidationMetric("val_s1"),
         ValidationMetric("val_s2"),
         ValidationMetric("val_loss_window"),
+        ValidationMetric("val_s1_window"),
+        ValidationMetric("val_s2_window"),
+        ValidationMetric("val_s1_perplexity"),
+        ValidationMetric("val_s2_perplexity"),
+        ValidationMetric("val_s1_top1", higher_is_better=True),
+        ValidationMetric("val_s1_top5", higher_is_better=True),
+        ValidationMetric("val_s2_top1", higher_is_better=True),
+        ValidationMetric("val_s2_top5", higher_is_better=True),
     )
 
     def __init__(
@@ -58,7 +67,8 @@ class PredictorModule(StageModule):
         seed: int,
     ) -> None:
         check_s1_conditioning(s1_conditioning)
-        super().__init__(optimisation, lookback, horizon, seed)
+        no_means = {f"val_{token}_perplexity": Perplexity("disable") for token in ("s1", "s2")}
+        super().__init__(optimisation, lookback, horizon, seed, no_means)
         self.predictor = predictor.train()
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.s1_conditioning = s1_conditioning
@@ -70,23 +80,27 @@ class PredictorModule(StageModule):
 
     def training_losses(self, batch: WindowBatch) -> dict[str, Tensor]:
         """Cross entropies in nats, over all positions of the window."""
-        losses = self._losses(batch, self.s1_conditioning)
+        losses = self.predictor.losses(*self._tokens(batch), batch.stamp_BT5, self.s1_conditioning)
         return {"loss": losses.mean(), "s1": losses.s1_BT.mean(), "s2": losses.s2_BT.mean()}
 
-    def validation_errors(self, batch: WindowBatch) -> dict[str, Tensor]:
-        """Cross entropies in nats; position t predicts bar t + 1, so the horizon begins one position early."""
-        losses = self._losses(batch, "teacher")
+    def validation_values(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """Cross entropies (nats) and hits; position t predicts bar t + 1, so the horizon begins one position early."""
+        s1_BT, s2_BT = self._tokens(batch)
         horizon = slice(self.lookback - 1, self.lookback - 1 + self.horizon)
-        both_BT = (losses.s1_BT + losses.s2_BT) / 2
-        return {
-            "val_loss": both_BT[:, horizon],
-            "val_s1": losses.s1_BT[:, horizon],
-            "val_s2": losses.s2_BT[:, horizon],
-            "val_loss_window": both_BT,
-        }
+        logits = self.predictor.window_logits(s1_BT, s2_BT, batch.stamp_BT5, "teacher")
+        values: dict[str, Tensor] = {}
+        for token, logits_BTV, true_BT in zip(("s1", "s2"), logits, (s1_BT[:, 1:], s2_BT[:, 1:]), strict=True):
+            window_BT = cross_entropy(logits_BTV, true_BT)
+            values[f"val_{token}"] = values[f"val_{token}_perplexity"] = window_BT[:, horizon]
+            values[f"val_{token}_window"] = window_BT
+            for k in (1, 5):
+                values[f"val_{token}_top{k}"] = in_top(logits_BTV[:, horizon], true_BT[:, horizon], k)
+        values["val_loss"] = (values["val_s1"] + values["val_s2"]) / 2
+        values["val_loss_window"] = (values["val_s1_window"] + values["val_s2_window"]) / 2
+        return values
 
-    def _losses(self, batch: WindowBatch, s1_conditioning: S1Conditioning) -> PredictorLosses:
+    def _tokens(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         # Tokens are the data of this stage: the precision of training must not change them.
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             s1_BT, s2_BT = self.tokenizer.encode(batch.bars_BTF, half=True)
-        return self.predictor.losses(s1_BT, s2_BT, batch.stamp_BT5, s1_conditioning)
+        return s1_BT, s2_BT

@@ -7,17 +7,19 @@ refusal of a meaningless validation happen here.
 import hashlib
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 
 from kronos_lab.data.datamodule import WindowBatch
 from kronos_lab.errors import InputError
 from kronos_lab.models.hub import PublishedModel
+from kronos_lab.training.metrics import mean_metric
 from kronos_lab.training.monitor import ValidationMetric
 from kronos_lab.training.optim import Optimisation
 
@@ -25,26 +27,28 @@ from kronos_lab.training.optim import Optimisation
 class StageModule(LightningModule, ABC):
     """One stage of a finetune.
 
-    Metrics are called `<stage>/<name>`. Those of `validation_errors` are means over all chosen validation windows:
-    sums and counts are kept in float64 and added over the ranks, so the result does not depend on their number.
+    Metrics are called `<stage>/<name>`; `training.metrics` says what they are. Those of a validation are of all chosen
+    windows: sums and counts are kept in float64 and added over the ranks, so the result does not depend on their
+    number.
 
     Args:
         optimisation: optimiser and schedule of the stage.
         lookback: bars before the horizon.
         horizon: bars whose errors select the checkpoint.
         seed: of dropout and token draws, together with rank, epoch and step.
+        no_means: those of `validation_metrics` that are no plain mean of `validation_values`.
     """
 
     stage: ClassVar[str]
     validation_metrics: ClassVar[tuple[ValidationMetric, ...]]
 
-    def __init__(self, optimisation: Optimisation, lookback: int, horizon: int, seed: int) -> None:
+    def __init__(
+        self, optimisation: Optimisation, lookback: int, horizon: int, seed: int, no_means: Mapping[str, Metric]
+    ) -> None:
         super().__init__()
         self.optimisation, self.lookback, self.horizon, self.seed = optimisation, lookback, horizon, seed
-        # "disable": a NaN must reach the result, not be left out of the mean.
-        self.validation_means = nn.ModuleDict(
-            {metric.name: MeanMetric("disable") for metric in self.validation_metrics}
-        )
+        names = [metric.name for metric in self.validation_metrics]
+        self.metrics = nn.ModuleDict({name: no_means[name] if name in no_means else mean_metric() for name in names})
         self.last_validation: dict[str, float] = {}
         self.max_steps = -1  # see `StepLimit`; the schedule must know
 
@@ -58,8 +62,8 @@ class StageModule(LightningModule, ABC):
         """Losses of a training step by name, 0-dim; "loss" is the one to minimise."""
 
     @abstractmethod
-    def validation_errors(self, batch: WindowBatch) -> dict[str, Tensor]:
-        """Errors of a batch by name, any shape; each is averaged over all elements of all batches."""
+    def validation_values(self, batch: WindowBatch) -> dict[str, Tensor]:
+        """What each metric is told of a batch, by the metric's name; of any shape where it is a mean."""
 
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         """Loss of one step; its random numbers are a function of (seed, rank, epoch, step) and so can be repeated."""
@@ -72,23 +76,23 @@ class StageModule(LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Sum in float64, so that neither order nor number of ranks shows (Apple's GPUs have none)."""
         self.last_validation = {}
-        for metric in self.validation_means.values():
-            assert isinstance(metric, MeanMetric)
+        for metric in self.metrics.values():
+            assert isinstance(metric, Metric)
             metric.set_dtype(torch.float32 if self.device.type == "mps" else torch.float64)
             metric.reset()
 
     def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
-        """Add the errors of a batch to the means."""
-        for name, errors in self.validation_errors(batch).items():
-            metric = self.validation_means[name]
-            assert isinstance(metric, MeanMetric)
-            metric.update(errors)
+        """Add a batch to the metrics."""
+        for name, values in self.validation_values(batch).items():
+            metric = self.metrics[name]
+            assert isinstance(metric, Metric)
+            metric.update(values)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over all ranks; a validation without a number is an error, not a checkpoint."""
+        """Log the metrics, of all ranks; a validation without a number is an error, not a checkpoint."""
         own: dict[str, float] = {}
-        for name, metric in self.validation_means.items():
-            assert isinstance(metric, MeanMetric)
+        for name, metric in self.metrics.items():
+            assert isinstance(metric, Metric)
             value = metric.compute().item()
             if not math.isfinite(value):
                 raise InputError(
