@@ -38,16 +38,17 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
     from kronos_lab.training.outcome import finish_training
-    from kronos_lab.training.predictor_module import PredictorModule, check_s1_conditioning
+    from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
+    from kronos_lab.training.tuning import check_tuning
 
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     prepare_ranks()
     cfg = begin_run(cfg, folder)
     stages = stages_of(cfg.stage, cfg.model.pretrained, cfg.model.pretrained_tokenizer)
-    check_s1_conditioning(cfg.s1_conditioning)
+    check_loss_choices(cfg.s1_conditioning, cfg.loss_bars)
     for module in (TokenizerModule, PredictorModule):
         if module.stage in stages:
             choose_monitor(cfg.monitor, module.stage, module.validation_metrics, instantiate(cfg.callbacks).values())
@@ -59,6 +60,8 @@ def main(cfg: DictConfig) -> None:
     market, split = instantiate(cfg.market), instantiate(cfg.split)
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
     tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
+    tuning = instantiate(cfg.tuning)
+    check_tuning(tuning, predictor, stages, cfg.model.pretrained)
     starting_weights = load_starting_weights(
         tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
     )
@@ -81,7 +84,15 @@ def main(cfg: DictConfig) -> None:
             outcome |= fit(TokenizerModule(tokenizer, optimisation["tokenizer"], **window))
         if "predictor" in stages:
             outcome |= fit(
-                PredictorModule(predictor, tokenizer, optimisation["predictor"], cfg.s1_conditioning, **window)
+                PredictorModule(
+                    predictor,
+                    tokenizer,
+                    optimisation["predictor"],
+                    cfg.s1_conditioning,
+                    cfg.loss_bars,
+                    tuning,
+                    **window,
+                )
             )
     models = {"tokenizer": tokenizer, "predictor": predictor}
     finish_training(folder, settings, market, split, starting_weights, models, outcome, started)

@@ -31,6 +31,11 @@ class Finetune:
     trainer: tuple[tuple[str, Any], ...] = ()
     data: tuple[tuple[str, Any], ...] = ()
     callbacks: tuple[Any, ...] = ()
+    schedule: str = "one_cycle"
+    predictor: tuple[tuple[str, Any], ...] = ()
+    tuning: Any = None
+    s1_conditioning: str = "sampled"
+    loss_bars: str = "window"
 
     def changed(self, **changes: Any) -> "Finetune":
         return replace(self, **changes)
@@ -49,9 +54,11 @@ class Finetune:
     def optimisation(self) -> Any:
         import torch
 
-        from kronos_lab.training.optim import Optimisation
+        from kronos_lab.training.optim import Optimisation, warmup_cosine
 
-        schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=self.learning_rate, cycle_momentum=False)
+        one_cycle = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=self.learning_rate, cycle_momentum=False)
+        cosine = partial(warmup_cosine, warmup=0.3, floor=0.1)
+        schedule = {"one_cycle": one_cycle, "warmup_cosine": cosine, "constant": None}[self.schedule]
         return Optimisation(
             partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0, decay_all=False
         )
@@ -63,13 +70,15 @@ class Finetune:
         from kronos_lab.models.tokenizer import KronosTokenizer
         from kronos_lab.training.predictor_module import PredictorModule
         from kronos_lab.training.tokenizer_module import TokenizerModule
+        from kronos_lab.training.tuning import AllWeights
 
         torch.manual_seed(0)
         tokenizer = tokenizer or KronosTokenizer(**TINY_TOKENIZER)
         if stage == "tokenizer":
             return TokenizerModule(tokenizer, self.optimisation(), lookback=20, horizon=4, seed=3)
-        predictor = Kronos(**TINY_PREDICTOR)
-        return PredictorModule(predictor, tokenizer, self.optimisation(), "sampled", lookback=20, horizon=4, seed=3)
+        predictor = Kronos(**(TINY_PREDICTOR | dict(self.predictor)))
+        choices = (self.s1_conditioning, self.loss_bars, self.tuning or AllWeights())
+        return PredictorModule(predictor, tokenizer, self.optimisation(), *choices, lookback=20, horizon=4, seed=3)
 
     def fit(self, stage: str, data: Any = None, tokenizer: Any = None) -> tuple[Any, dict[str, float]]:
         from lightning.pytorch import Trainer

@@ -28,6 +28,9 @@ REFUSED = {
     "monitor.predictor=foo": "monitor.predictor=foo is no metric of the predictor stage",  # before the tokenizer too
     "stage=foo": "stage=foo: choose one of both, tokenizer, predictor",
     "s1_conditioning=foo": "s1_conditioning=foo: choose one of sampled, teacher",  # before the tokenizer is trained
+    "loss_bars=foo": "loss_bars=foo: choose one of window, horizon",
+    "tuning=foo": "tuning=foo: choose one of all, lora, top_blocks",
+    "tuning.rank=4": "there is no setting or group 'tuning.rank'",
     "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same
     "universe=foo": "universe=foo: choose one of all, csi1000, csi300, csi500, csi800",
     "universe=300": "universe=300: a group takes the name of one of its options",

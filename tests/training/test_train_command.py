@@ -187,6 +187,7 @@ def validate_alone(market, run):
     from kronos_lab.runs.folder import load_config
     from kronos_lab.training.predictor_module import PredictorModule
     from kronos_lab.training.tokenizer_module import TokenizerModule
+    from kronos_lab.training.tuning import AllWeights
 
     cfg = load_config(run)
     tokenizer = KronosTokenizer.from_pretrained(run / "tokenizer")
@@ -194,7 +195,7 @@ def validate_alone(market, run):
     found = {}
     for module in (
         TokenizerModule(tokenizer, None, 20, 4, seed=1),
-        PredictorModule(predictor, tokenizer, None, "sampled", 20, 4, seed=1),
+        PredictorModule(predictor, tokenizer, None, "sampled", "window", AllWeights(), 20, 4, seed=1),
     ):
         data = instantiate(cfg.data, _partial_=True)(market=market, universe="csi300", split=instantiate(cfg.split))
         trainer = Trainer(

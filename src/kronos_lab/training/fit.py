@@ -101,6 +101,7 @@ def fit_stage(
     if epochs is not None and every is not None and 0 < epochs < every:
         raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
     log.info("%s: %s", module.stage, _describe(trainer, data))
+    log.info("%s: %s", module.stage, _count_parameters(module))
     if last.is_file():
         log.info("%s: resumes %s", module.stage, last)
     with warnings.catch_warnings():
@@ -114,6 +115,7 @@ def fit_stage(
             raise
     best = best_checkpoint(checkpoints, module.stage)
     module.load_state_dict(best["state_dict"])
+    module.finish()
     if trainer.is_global_zero:
         for name, model in module.models.items():
             export_model(model, folder / name)
@@ -145,3 +147,8 @@ def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
     windows = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
     return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {windows} windows a step"
+
+
+def _count_parameters(module: StageModule) -> str:
+    sizes = [(p.numel(), p.requires_grad) for p in module.get_submodule(module.stage).parameters()]
+    return f"trains {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters"

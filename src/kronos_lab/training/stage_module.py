@@ -65,6 +65,9 @@ class StageModule(LightningModule, ABC):
     def validation_values(self, batch: WindowBatch) -> dict[str, Tensor]:
         """What each metric is told of a batch, by the metric's name; of any shape where it is a mean."""
 
+    def finish(self) -> None:
+        """Bring the networks into the published format; called once, with the weights to export."""
+
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         """Loss of one step; its random numbers are a function of (seed, rank, epoch, step) and so can be repeated."""
         torch.manual_seed(step_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
