@@ -34,10 +34,10 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import begin_run, this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
-    from kronos_lab.runs.tracking import tracked
+    from kronos_lab.runs.tracking import record_of, tracked
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
-    from kronos_lab.training.outcome import finish_training
+    from kronos_lab.training.outcome import facts_of_training, finish_training, track_models
     from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
@@ -79,7 +79,8 @@ def main(cfg: DictConfig) -> None:
     window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     outcome: dict[str, float] = {}
-    with tracked(logger, settings):
+    models = {"tokenizer": tokenizer, "predictor": predictor}
+    with tracked(logger, settings, facts_of_training(folder, market, starting_weights)):
         if "tokenizer" in stages:
             outcome |= fit(TokenizerModule(tokenizer, optimisation["tokenizer"], **window))
         if "predictor" in stages:
@@ -94,8 +95,8 @@ def main(cfg: DictConfig) -> None:
                     **window,
                 )
             )
-    models = {"tokenizer": tokenizer, "predictor": predictor}
-    finish_training(folder, settings, market, split, starting_weights, models, outcome, started)
+        track_models(logger, folder, models, market)
+    finish_training(folder, settings, market, split, starting_weights, models, outcome, started, record_of(logger))
 
 
 if __name__ == "__main__":

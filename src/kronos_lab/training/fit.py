@@ -16,6 +16,7 @@ from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 from kronos_lab.runs.ranks import build_trainer, check_ranks
+from kronos_lab.runs.tracking import log_facts
 from kronos_lab.runs.trainer_settings import blame
 from kronos_lab.training.checkpointing import (
     AtomicCheckpointIO,
@@ -102,6 +103,14 @@ def fit_stage(
         raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
     log.info("%s: %s", module.stage, _describe(trainer, data))
     log.info("%s: %s", module.stage, _count_parameters(module))
+    log_facts(
+        logger,
+        {
+            f"{module.stage}_world_size": trainer.world_size,
+            f"{module.stage}_precision": trainer.precision,
+            f"{module.stage}_windows_per_step": _windows_per_step(trainer, data),
+        },
+    )
     if last.is_file():
         log.info("%s: resumes %s", module.stage, last)
     with warnings.catch_warnings():
@@ -145,10 +154,14 @@ def _check_end_of_training(settings: Mapping[str, Any]) -> None:
 
 def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
-    windows = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    windows = _windows_per_step(trainer, data)
     return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {windows} windows a step"
 
 
 def _count_parameters(module: StageModule) -> str:
     sizes = [(p.numel(), p.requires_grad) for p in module.get_submodule(module.stage).parameters()]
     return f"trains {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters"
+
+
+def _windows_per_step(trainer: Trainer, data: KLineDataModule) -> int:
+    return data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
