@@ -117,5 +117,5 @@ def test_tiny_is_as_small_as_it_is_said_to_be():
 
 def test_help_lists_the_options_there_are():
     text = (CONF / "hydra" / "help" / "train.yaml").read_text()
-    for group in ("market", "universe", "model", "logger", "experiment", "optim", "tuning"):
+    for group in ("market", "universe", "model", "logger", "experiment", "optim", "tuning", "callbacks"):
         assert f"{group}={'|'.join(options(group))}" in text

@@ -47,7 +47,7 @@ def fit_stage(
     module: StageModule,
     data: KLineDataModule,
     make_trainer: "functools.partial[Trainer]",
-    make_callbacks: Callable[[], Mapping[str, Callback]],
+    make_callbacks: "Callable[[], Mapping[str, Callback | functools.partial[Callback]]]",
     logger: Logger,
     folder: Path,
     monitor: str | Mapping[str, str],
@@ -62,7 +62,8 @@ def fit_stage(
         module: the stage; in place.
         data: its windows.
         make_trainer: `Trainer` with the configured arguments.
-        make_callbacks: further callbacks by name, new ones for each stage.
+        make_callbacks: further callbacks by name, new ones for each stage. One that is partial is completed with the
+            full name of the metric that chooses the checkpoint, `monitor`, and its `mode`, "min" or "max".
         logger: where metrics go.
         folder: the run folder.
         monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
@@ -72,8 +73,10 @@ def fit_stage(
         InputError: there is no such metric, no window, or a validation is no number.
     """
     whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
-    callbacks = list(make_callbacks().values())
-    metric = choose_monitor(monitor, module.stage, module.validation_metrics, callbacks)
+    made = make_callbacks().values()
+    metric = choose_monitor(monitor, module.stage, module.validation_metrics, made)
+    watched = {"monitor": f"{module.stage}/{metric.name}", "mode": metric.mode}
+    callbacks = [one(**watched) if isinstance(one, functools.partial) else one for one in made]
     settings = make_trainer.keywords
     _check_end_of_training(settings)
     module.max_steps = settings.get("max_steps") or -1
