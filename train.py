@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.market import open_market
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -57,7 +58,7 @@ def main(cfg: DictConfig) -> None:
         chosen.check(f"optim.{stage}")
     seed_everything(whole_number("seed", cfg.seed, least=0, most=2**32 - 1), workers=True, verbose=False)
 
-    market, split = instantiate(cfg.market), instantiate(cfg.split)
+    market, split = open_market(cfg, folder), instantiate(cfg.split)  # in this order: it settles the split
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
     tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
     tuning = instantiate(cfg.tuning)

@@ -154,7 +154,8 @@ class KLineDataModule(LightningDataModule):
                 raise InputError(
                     f"no {part} window of {self.lookback} + {self.horizon} + 1 bars with signal days "
                     f"{start or 'from the first'} to {end or 'the last'} in universe {self.universe}: market "
-                    f"{self.market.name} has bars from {calendar[0].date()} to {calendar[-1].date()}"
+                    f"{self.market.name} has bars from {calendar[0].date()} to {calendar[-1].date()}; choose other "
+                    "days (split=ratio divides those there are), or a shorter data.lookback or data.horizon"
                 )
             log.info("%s: %s windows of %s", part, f"{len(index):,}", self.universe)
             self._windows[part] = index
