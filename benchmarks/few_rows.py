@@ -1,4 +1,4 @@
-"""Products of a few rows with weights that come from memory: `kronos_lab.models.layers.Linear` against `nn.Linear`.
+"""Products of a few rows with weights that come from memory: `kronos_lab.models.linear.Linear` against `nn.Linear`.
 
     python benchmarks/few_rows.py
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kronos_lab.models.layers import MOST_FEW_ROWS, Linear
+from kronos_lab.models.linear import MOST_FEW_ROWS, Linear
 
 BEYOND_CACHES = 64 * 2**20  # bytes of weights that are gone through in turn
 

@@ -60,7 +60,7 @@ class Finetune:
         cosine = partial(warmup_cosine, warmup=0.3, floor=0.1)
         schedule = {"one_cycle": one_cycle, "warmup_cosine": cosine, "constant": None}[self.schedule]
         return Optimisation(
-            partial(torch.optim.AdamW, lr=self.learning_rate), schedule, gradient_clip=2.0, decay_all=False
+            partial(torch.optim.AdamW, lr=self.learning_rate, fused=True), schedule, gradient_clip=2.0, decay_all=False
         )
 
     def make_module(self, stage: str, tokenizer: Any = None) -> Any:

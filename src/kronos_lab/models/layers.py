@@ -4,15 +4,18 @@ Names of parameters are those of the published checkpoints. Shapes: B series, T 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from kronos_lab.models.dropout import Dropout, causal_attention
+from kronos_lab.models.linear import Linear
 
 ROTARY_BASE = 10000.0
 NORM_EPSILON = 1e-5
-MOST_FEW_ROWS = 5
 
 
 class Rotation(NamedTuple):
@@ -29,9 +32,32 @@ class Rotation(NamedTuple):
 
     def apply(self, x_BHTW: Tensor) -> Tensor:
         """Rotate the pairs (i, i + W/2) of each head vector by the angle of its position."""
-        first, second = x_BHTW.chunk(2, dim=-1)
-        turned = torch.cat((-second, first), dim=-1)
-        return x_BHTW * self.cos_TW.to(x_BHTW.dtype) + turned * self.sin_TW.to(x_BHTW.dtype)
+        turned: Tensor = _Turn.apply(x_BHTW, self.cos_TW.to(x_BHTW.dtype), self.sin_TW.to(x_BHTW.dtype))
+        return turned
+
+
+class _Turn(torch.autograd.Function):
+    """Pairs turned by an angle; the gradient is turned back by it."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_TW, sin_TW)
+        return _turn(x_BHTW, cos_TW, sin_TW)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BHTW: Tensor) -> tuple[Tensor, None, None]:
+        cos_TW, sin_TW = ctx.saved_tensors
+        return _turn(gradient_BHTW, cos_TW, -sin_TW), None, None
+
+
+def _turn(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+    (first, second), (sin_first, sin_second) = x_BHTW.chunk(2, dim=-1), sin_TW.chunk(2, dim=-1)
+    turned_BHTW = x_BHTW * cos_TW
+    turned_first, turned_second = turned_BHTW.chunk(2, dim=-1)
+    turned_first.addcmul_(second, sin_first, value=-1)
+    turned_second.addcmul_(first, sin_second)
+    return turned_BHTW
 
 
 class KeyValueStore(Protocol):
@@ -40,27 +66,6 @@ class KeyValueStore(Protocol):
     def attend(self, q_BHQW: Tensor, k_BHQW: Tensor, v_BHQW: Tensor) -> Tensor:
         """Store new keys and values, and return what the queries that came with them see, [B, H, Q, W]."""
         ...
-
-
-class Linear(nn.Linear):
-    """`nn.Linear`, about twice as fast where a CPU decodes a few rows: it then multiplies the weights by the rows.
-
-    Such a product waits for the weights to come from memory, and BLAS reads them faster in that order; see
-    `benchmarks/few_rows.py`.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., inputs] → [..., outputs]."""
-        rows = x.numel() // self.in_features
-        few = 2 <= rows <= MOST_FEW_ROWS and x.device.type == "cpu" and x.dtype == torch.float32
-        if not few or torch.is_grad_enabled():
-            return super().forward(x)
-        rows_first = x.reshape(rows, self.in_features)
-        if self.bias is None:
-            outputs_first = torch.mm(self.weight, rows_first.t())
-        else:
-            outputs_first = torch.addmm(self.bias.unsqueeze(1), self.weight, rows_first.t())
-        return outputs_first.t().contiguous().view(*x.shape[:-1], self.out_features)
 
 
 class RMSNorm(nn.Module):
@@ -72,6 +77,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """[..., D] → [..., D] in the dtype of the input."""
+        if x_BTD.dtype == self.weight.dtype == torch.float32:
+            return F.rms_norm(x_BTD, self.weight.shape, self.weight, NORM_EPSILON)
         x = x_BTD.float()
         return (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + NORM_EPSILON)).type_as(x_BTD) * self.weight
 
@@ -84,7 +91,7 @@ class FeedForward(nn.Module):
         self.w1 = Linear(d_model, ff_dim, bias=False)
         self.w3 = Linear(d_model, ff_dim, bias=False)
         self.w2 = Linear(ff_dim, d_model, bias=False)
-        self.dropout = nn.Dropout(dropout_p)
+        self.dropout = Dropout(dropout_p)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """[..., D] → [..., D]."""
@@ -134,7 +141,7 @@ class Attention(nn.Module):
         self.v_proj = Linear(d_model, d_model)
         self.out_proj = Linear(d_model, d_model)
         self.rotary = RotaryEmbedding(d_model // n_heads)
-        self.resid_dropout = nn.Dropout(resid_dropout_p)
+        self.resid_dropout = Dropout(resid_dropout_p)
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
@@ -169,14 +176,11 @@ class Attention(nn.Module):
         k, v = self.keys_values(memory_BTD, rotation)
         if store is not None:
             return self.output(store.attend(q, k, v))
-        attended_BHQW = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if mask_BQT is None else mask_BQT.unsqueeze(1),
-            dropout_p=self.attn_dropout_p if self.training else 0.0,
-            is_causal=mask_BQT is None and q.shape[2] > 1,
-        )
+        dropout_p = self.attn_dropout_p if self.training else 0.0
+        if mask_BQT is None and q.shape[2] > 1:
+            return self.output(causal_attention(q, k, v, dropout_p))
+        mask = None if mask_BQT is None else mask_BQT.unsqueeze(1)
+        attended_BHQW = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
         return self.output(attended_BHQW)
 
 

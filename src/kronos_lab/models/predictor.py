@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kronos_lab.models.dropout import Dropout
 from kronos_lab.models.hub import PublishedModel
-from kronos_lab.models.layers import Attention, KeyValueStore, Linear, RMSNorm, Rotation, TransformerBlock, run_blocks
+from kronos_lab.models.layers import Attention, KeyValueStore, RMSNorm, Rotation, TransformerBlock, run_blocks
+from kronos_lab.models.linear import Linear
 
 DEPENDENCY_HEADS = 4  # of the dependency-aware layer, whatever n_heads says (published checkpoints)
 TIME_TABLES = {"minute": 60, "hour": 24, "weekday": 7, "day": 32, "month": 13}
@@ -136,7 +138,7 @@ class Kronos(nn.Module, PublishedModel):
         self.s1_bits, self.s2_bits = s1_bits, s2_bits
         self.embedding = TokenEmbedding(s1_bits, s2_bits, d_model)
         self.time_emb = TimeEmbedding(d_model, learn_te)
-        self.token_drop = nn.Dropout(token_dropout_p)
+        self.token_drop = Dropout(token_dropout_p)
         dropouts = (ffn_dropout_p, attn_dropout_p, resid_dropout_p)
         self.transformer = nn.ModuleList(TransformerBlock(d_model, n_heads, ff_dim, *dropouts) for _ in range(n_layers))
         self.norm = RMSNorm(d_model)
@@ -206,7 +208,7 @@ class Kronos(nn.Module, PublishedModel):
                 raise ValueError("use_teacher_forcing needs s1_targets")
             next_s1 = s1_targets
         else:
-            next_s1 = _draw(s1_logits.detach(), generator)
+            next_s1 = draw(s1_logits.detach(), generator)
         return s1_logits, self._s2_logits(h_BTD, next_s1)
 
     def losses(
@@ -263,9 +265,17 @@ def _causal_mask(padding_BT: Tensor) -> Tensor:
     return (causal_TT & ~padding_BT.bool().unsqueeze(1)) | itself_TT
 
 
-def _draw(logits_BTV: Tensor, generator: torch.Generator | None) -> Tensor:
-    probabilities = logits_BTV.float().softmax(-1)
-    return torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view(logits_BTV.shape[:-1])
+def draw(logits_BTV: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A token of each position, [B, T], from the distribution that its logits are.
+
+    The distribution is inverted: `multinomial` draws a number for every token, and waits for the device.
+    """
+    cumulative_BTV = logits_BTV.float().softmax(-1).cumsum(-1)
+    total_BT1 = cumulative_BTV[..., -1:]
+    uniform_BT1 = torch.rand(total_BT1.shape, generator=generator, device=logits_BTV.device)
+    below_total_BT1 = torch.minimum(uniform_BT1 * total_BT1, total_BT1.nextafter(torch.zeros_like(total_BT1)))
+    drawn_BT1 = torch.searchsorted(cumulative_BTV, below_total_BT1, right=True)
+    return drawn_BT1.squeeze(-1).clamp(max=logits_BTV.shape[-1] - 1)  # where training has diverged all are NaN
 
 
 def cross_entropy(logits_BTV: Tensor, target_BT: Tensor) -> Tensor:

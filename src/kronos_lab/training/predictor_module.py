@@ -126,6 +126,6 @@ class PredictorModule(StageModule):
 
     def _tokens(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         # Tokens are the data of this stage: the precision of training must not change them.
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             s1_BT, s2_BT = self.tokenizer.encode(batch.bars_BTF, half=True)
-        return s1_BT, s2_BT
+        return s1_BT.clone(), s2_BT.clone()  # tensors that a backward pass may keep
