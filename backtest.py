@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
+from kronos_lab.runs.market import open_market
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -50,7 +51,7 @@ def main(cfg: DictConfig) -> None:
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     prepare_ranks()
-    market, universe = instantiate(cfg.market), cfg.universe.name
+    market, universe = open_market(cfg, folder), cfg.universe.name
     checkpoint = find_checkpoint(
         cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name, market.fingerprint
     )

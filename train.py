@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.market import open_market
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -34,10 +35,10 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import begin_run, this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
-    from kronos_lab.runs.tracking import tracked
+    from kronos_lab.runs.tracking import record_of, tracked
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
-    from kronos_lab.training.outcome import finish_training
+    from kronos_lab.training.outcome import facts_of_training, finish_training, track_models
     from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
@@ -57,7 +58,7 @@ def main(cfg: DictConfig) -> None:
         chosen.check(f"optim.{stage}")
     seed_everything(whole_number("seed", cfg.seed, least=0, most=2**32 - 1), workers=True, verbose=False)
 
-    market, split = instantiate(cfg.market), instantiate(cfg.split)
+    market, split = open_market(cfg, folder), instantiate(cfg.split)  # in this order: it settles the split
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
     tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
     tuning = instantiate(cfg.tuning)
@@ -79,7 +80,8 @@ def main(cfg: DictConfig) -> None:
     window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     outcome: dict[str, float] = {}
-    with tracked(logger, settings):
+    models = {"tokenizer": tokenizer, "predictor": predictor}
+    with tracked(logger, settings, facts_of_training(folder, market, starting_weights)):
         if "tokenizer" in stages:
             outcome |= fit(TokenizerModule(tokenizer, optimisation["tokenizer"], **window))
         if "predictor" in stages:
@@ -94,8 +96,8 @@ def main(cfg: DictConfig) -> None:
                     **window,
                 )
             )
-    models = {"tokenizer": tokenizer, "predictor": predictor}
-    finish_training(folder, settings, market, split, starting_weights, models, outcome, started)
+        track_models(logger, folder, models, market)
+    finish_training(folder, settings, market, split, starting_weights, models, outcome, started, record_of(logger))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos_lab.data.split import DateSplit
+from kronos_lab.data.split import DateSplit, RatioSplit
 from kronos_lab.errors import InputError
 
 SPLIT = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
@@ -179,3 +179,42 @@ def test_a_day_typed_as_a_number_is_that_day(small_market):
     for part in ("train", "val", "test"):
         as_numbers, as_days = (all_rows(make_data(small_market, split).windows(part)) for split in (numbers, days))
         assert np.array_equal(as_numbers, as_days)
+
+
+def test_shares_are_whole_days_in_order():
+    minutes = pd.DatetimeIndex([day + pd.Timedelta(time) for day in pd.bdate_range("2024-06-18", periods=44)
+                                for time in ("09:35:00", "11:30:00", "15:00:00")])  # fmt: skip
+    days = pd.bdate_range("2024-06-18", periods=44).strftime("%Y-%m-%d").tolist()
+    split = RatioSplit(0.7, 0.15, 0.15).days_of(minutes)
+    assert split == DateSplit(None, days[30], days[31], days[36], days[37], None)  # 31, 6 and 7 days
+    assert RatioSplit(0.5, 0.25, 0.25).days_of(minutes[:12]) == DateSplit(
+        None, days[1], days[2], days[2], days[3], None
+    )
+    with pytest.raises(InputError, match=r"split.train=0.9, split.val=0.05 and split.test=0.05 of 6 days leave a part"):
+        RatioSplit(0.9, 0.05, 0.05).days_of(minutes[:18])
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ((0.7, 0.5, 0.15), "split.train=0.7, split.val=0.5 and split.test=0.15 add up to 1.35, not to 1"),
+        ((0.7, 0.15, 0.1), "add up to 0.95, not to 1"),
+        ((70, 0.15, 0.15), "^split.train=70 must be a share of the days, between 0 and 1"),
+        ((0.7, "half", 0.15), "^split.val=half must be a share"),
+        ((0.7, 0.3, 0), "^split.test=0 must be a share"),
+    ],
+)
+def test_shares_that_are_none_are_refused(shares, message):
+    with pytest.raises(InputError, match=message):
+        RatioSplit(*shares)
+    assert RatioSplit(0.8, 0.1, 0.1)  # 0.8 + 0.1 + 0.1 is not 1 in floating point
+
+
+def test_labels_of_a_split_by_shares_stay_in_their_part(small_market):
+    split = RatioSplit(0.6, 0.2, 0.2).days_of(small_market.calendar)
+    data = make_data(small_market, split)
+    for part, end in (("train", 240), ("val", 320), ("test", 400)):
+        positions = data.windows(part).gather_positions(all_rows(data.windows(part)))
+        assert positions[:, -1].max() == end - 1
+        assert positions[:, LOOKBACK - 1].max() == end - 1 - (HORIZON + 1)  # embargo
+        assert positions[:, LOOKBACK - 1].min() == max(end - 80, LOOKBACK - 1) if part != "train" else LOOKBACK - 1

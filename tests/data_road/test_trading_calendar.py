@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from kronos_lab.data.trading_calendar import extend_calendar, future_stamps_from_grid
+from kronos_lab.data.trading_calendar import extend_calendar, future_stamps_from_grid, session_numbers
 from kronos_lab.errors import InputError
 
 
@@ -99,3 +99,39 @@ def test_no_grid_is_an_error() -> None:
         future_stamps_from_grid(pd.bdate_range("2024-06-03", "2024-07-05"), 200_000)
     with pytest.raises(InputError, match="end after the year 2262"):
         future_stamps_from_grid(pd.date_range("2024-06-03", periods=400, freq="12h"), 200_000)
+
+
+def numbers(stamps: pd.DatetimeIndex) -> list[int]:
+    return session_numbers(stamps).tolist()
+
+
+def test_sessions_are_numbered_without_holidays() -> None:
+    golden_week = pd.bdate_range("2023-10-02", "2023-10-06")
+    days = pd.bdate_range("2023-09-04", "2023-11-03").difference(golden_week)
+    assert numbers(days) == list(range(len(days)))
+    assert numbers(intraday(days, ("09:35", "09:40"))) == [n for n in range(len(days)) for _ in range(2)]
+    make_up = days.union(pd.DatetimeIndex(["2023-10-07"]))  # one Saturday is no reason to expect the next
+    assert numbers(make_up) == list(range(len(make_up)))
+
+
+def test_a_suspension_of_the_only_stock_counts_its_sessions() -> None:
+    """In a market of one stock no other stock's bars tell that there were sessions."""
+    days = pd.bdate_range("2023-01-02", periods=100)
+    suspended = days.delete(range(40, 70))
+    assert numbers(suspended) == [*range(40), *range(70, 100)]
+
+
+def test_days_of_a_market_that_never_rests_all_count() -> None:
+    hours = pd.date_range("2024-01-01", periods=24 * 30, freq="h")
+    assert numbers(hours) == [hour // 24 for hour in range(24 * 30)]
+    outage = hours.delete(range(24 * 10, 24 * 13))
+    assert numbers(outage) == [hour // 24 for hour in range(24 * 30) if not 10 <= hour // 24 < 13]
+
+
+def test_a_few_stamps_are_numbered_by_their_days() -> None:
+    assert numbers(pd.DatetimeIndex(["2024-07-05"])) == [0]
+    assert numbers(pd.DatetimeIndex(["2024-07-05", "2024-07-08", "2024-07-09"])) == [0, 1, 2]
+    weekly = pd.date_range("2024-01-05", periods=10, freq="W-FRI")
+    assert numbers(weekly) == list(range(10))
+    monthly = pd.date_range("2024-01-01", periods=24, freq="MS")
+    assert numbers(monthly) == list(range(24))

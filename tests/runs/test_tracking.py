@@ -3,8 +3,8 @@ import zipfile
 
 import pytest
 
+from kronos_lab.runs.comet import comet_is_reachable
 from kronos_lab.runs.tracking import (
-    comet_is_reachable,
     comet_logger,
     csv_logger,
     log_table,
@@ -27,7 +27,7 @@ def messages(folder):
 def test_offline_archive_holds_metrics_and_settings_even_when_the_run_fails(tmp_path, caplog):
     caplog.set_level("INFO")
     logger = comet_logger(str(tmp_path), name="demo", project="kronos-lab", tags=["tiny"])
-    with pytest.raises(RuntimeError, match="in the middle"), tracked(logger, {"data": {"lookback": 90}, "seed": 7}):
+    with pytest.raises(RuntimeError, match="in the middle"), tracked(logger, {"data": {"lookback": 90}, "seed": 7}, {}):
         logger.log_metrics({"predictor/loss": 2.5}, step=3)
         raise RuntimeError("in the middle")
     found = messages(tmp_path)
@@ -51,7 +51,7 @@ def test_comet_is_offline_without_a_key_or_without_an_answer(monkeypatch, caplog
 
 def test_csv_and_tensorboard_write_into_the_run_folder(tmp_path):
     for logger in (csv_logger(str(tmp_path)), tensorboard_logger(str(tmp_path))):
-        with tracked(logger, {"seed": 7}):
+        with tracked(logger, {"seed": 7}, {"market": "small"}):
             logger.log_metrics({"loss": 1.0}, step=1)
             logger.save()
     assert "loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
@@ -63,7 +63,7 @@ def test_a_table_is_in_the_archive_with_its_index(tmp_path):
 
     table = pd.DataFrame({"loss": [2.5, 2.0]}, index=pd.Index(["zero_shot", "finetuned"], name="forecaster"))
     logger = comet_logger(str(tmp_path), name="demo", project="kronos-lab")
-    with tracked(logger, {}):
+    with tracked(logger, {}, {}):
         log_table(logger, "evaluation", table)
     (sent,) = [m["payload"] for m in messages(tmp_path) if m["type"] == "file_upload"]
     assert sent["additional_params"]["fileName"] == "evaluation.csv"
@@ -71,7 +71,7 @@ def test_a_table_is_in_the_archive_with_its_index(tmp_path):
     with zipfile.ZipFile(archive) as opened:
         assert opened.read(sent["file_path"]).decode().split() == ["forecaster,loss", "zero_shot,2.5", "finetuned,2.0"]
     for other in (csv_logger(str(tmp_path)), tensorboard_logger(str(tmp_path))):
-        with tracked(other, {}):
+        with tracked(other, {}, {}):
             log_table(other, "evaluation", table)
             other.save()
     (events,) = (tmp_path / "tensorboard").glob("events.*")

@@ -56,7 +56,7 @@ def test_every_experiment_composes_and_names_what_exists(experiment):
     trainer = instantiate(cfg.trainer)
     inspect.signature(trainer.func).bind(**trainer.keywords)
     assert not trainer.keywords["use_distributed_sampler"]
-    assert set(instantiate(cfg.callbacks)) == {"progress", "learning_rate"}
+    assert set(instantiate(cfg.callbacks)) == {"progress", "learning_rate", "system"}
 
 
 def test_an_experiment_that_another_script_cannot_use_is_one_line():
@@ -117,5 +117,5 @@ def test_tiny_is_as_small_as_it_is_said_to_be():
 
 def test_help_lists_the_options_there_are():
     text = (CONF / "hydra" / "help" / "train.yaml").read_text()
-    for group in ("market", "universe", "model", "logger", "experiment", "optim", "tuning"):
+    for group in ("market", "universe", "model", "logger", "experiment", "optim", "tuning", "callbacks"):
         assert f"{group}={'|'.join(options(group))}" in text

@@ -85,7 +85,9 @@ def test_a_run_with_comet_interrupted_and_resumed(command):
     from kronos_lab.runs.summary import find_finished_training_runs
 
     run = command.outputs / "train" / "mine"
-    process = command.start(*command.where, *SMALL, "name=mine", "model.epochs=500", "checkpoint_every_n_steps=5")
+    process = command.start(
+        *command.where, *SMALL, "name=mine", "model.epochs=500", "checkpoint_every_n_steps=5", "logger.tags=[a,b]"
+    )
     deadline = time.time() + 200
     while not (run / "checkpoints" / "tokenizer-last.ckpt").is_file():
         assert process.poll() is None and time.time() < deadline, process.communicate()
@@ -101,20 +103,55 @@ def test_a_run_with_comet_interrupted_and_resumed(command):
     done = command(f"resume='{run}'")
     assert done.returncode == 0, done.stderr
     assert "resumes" in done.stdout
-    check_run(run)
+    summary = check_run(run)
     assert [found.folder for found in find_finished_training_runs(command.outputs, "small")] == [run]
     archives = sorted((run / "comet").glob("*.zip"), key=lambda path: path.stat().st_mtime)
     assert len(archives) == 2
-    with zipfile.ZipFile(archives[1]) as opened:
-        messages = [json.loads(line) for line in opened.read("messages.json").decode().splitlines()]
-    metrics = {m["payload"]["metric"]["metricName"] for m in messages if m["type"] == "metric_msg"}
-    params = [m["payload"].get("param") for m in messages if m["type"] == "parameter_msg"]
-    settings = {param["paramName"] for param in params if param}
-    assert {"tokenizer/val_loss", "predictor/val_loss", "predictor/train_loss", "predictor/val_loss_window"} <= metrics
-    assert {"data|lookback", "model|name", "seed"} <= settings
+    assert summary["comet"]["archive"] == archives[1].name
+    check_archive(archives[1], summary)
 
     again = command(f"resume='{run}'")
     assert again.returncode == 1 and again.stderr.count("\n") == 1 and "has finished" in again.stderr
+
+
+def check_archive(archive, summary):
+    """What a Comet archive of a finished run of both stages holds."""
+    with zipfile.ZipFile(archive) as opened:
+        described = json.loads(opened.read("experiment.json"))
+        messages = [json.loads(line) for line in opened.read("messages.json").decode().splitlines()]
+        by_type = {
+            kind: [m["payload"] for m in messages if m["type"] == kind] for kind in {m["type"] for m in messages}
+        }
+        sizes = {
+            (sent["upload_type"], sent["additional_params"]["fileName"]): opened.getinfo(sent["file_path"]).file_size
+            for sent in by_type["file_upload"]
+        }
+    assert described["offline_id"] == summary["comet"]["experiment"] and set(described["tags"]) == {"a", "b"}
+
+    others = {sent["key"]: sent["value"] for sent in by_type["log_other"]}
+    assert others["Name"] == summary["name"] and others["started_from"] == "random weights"
+    assert others["git_revision"] == summary["git"]["revision"] and others["git_dirty"] == summary["git"]["dirty"]
+    assert others["market"] == "small" and others["market_fingerprint"] == summary["market"]["fingerprint"]
+    assert others["version_torch"] == summary["versions"]["torch"]
+    assert others["predictor_world_size"] == 1 and others["predictor_windows_per_step"] == 32
+
+    settings = {sent["param"]["paramName"] for sent in by_type["parameter_msg"] if "param" in sent}
+    assert {"data|lookback", "model|name", "seed", "optim|predictor|optimizer|lr"} <= settings
+    metrics = {sent["metric"]["metricName"] for sent in by_type["metric_msg"]}
+    assert any(name.startswith("lr-") for name in metrics)
+    for stage in ("tokenizer", "predictor"):
+        logged = (
+            "train_loss",
+            "val_loss",
+            "val_loss_window",
+            "gradient_norm",
+            "system_cpu_percent",
+            "system_memory_gib",
+        )
+        assert {f"{stage}/{name}" for name in logged} <= metrics
+        for name in ("config.json", "model.safetensors"):
+            original = archive.parents[1] / stage / name
+            assert sizes["model-element", f"{stage}/{name}"] == original.stat().st_size
 
 
 def test_two_processes_train_one_run(command):

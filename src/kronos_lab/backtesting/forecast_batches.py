@@ -14,10 +14,9 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kronos_lab.data.settings import whole_number
-from kronos_lab.data.time_features import time_features
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
-from kronos_lab.forecasting.token_sampling import series_uniforms
+from kronos_lab.forecasting.window_series import SeriesBatch, WindowSeries
 
 
 @dataclass(frozen=True)
@@ -63,25 +62,15 @@ def series_per_batch(backtest_batch_size: int, paths: int) -> int:
 
 
 class ForecastBatch(NamedTuple):
-    """The input of one batch, numpy.
+    """The input of one batch.
 
     Attributes:
         batch: its number in the plan.
-        symbol_B: strings.
-        date_B: datetime64[ns], stamp of the last bar of the context.
-        context_BCF: float32, adjusted bars in the order of `FIELDS`.
-        stamp_BC5: calendar features of the context.
-        future_stamp_BH5: calendar features of the bars to forecast.
-        uniforms_BPH2: random numbers of the draws.
+        series: where its forecasts start.
     """
 
     batch: int
-    symbol_B: np.ndarray
-    date_B: np.ndarray
-    context_BCF: np.ndarray
-    stamp_BC5: np.ndarray
-    future_stamp_BH5: np.ndarray
-    uniforms_BPH2: np.ndarray
+    series: SeriesBatch
 
 
 class Forecast(NamedTuple):
@@ -117,44 +106,15 @@ class ForecastDataset(Dataset[ForecastBatch]):
     def __init__(
         self, windows: WindowIndex, plan: BatchPlan, future_stamps: Callable[[int, int], pd.DatetimeIndex]
     ) -> None:
-        self.windows = windows
         self.plan = plan
-        row_S = windows.signal_rows(np.arange(len(windows)))
-        position_S = windows.bars.position_M[row_S]
-        order = np.lexsort((row_S, position_S))  # by day; rows are symbol after symbol
-        self.row_S = row_S[order]
-        day_position, self._day_S = np.unique(position_S[order], return_inverse=True)
-        self._future_stamp_of_day = np.stack(
-            [time_features(future_stamps(int(position), plan.horizon)) for position in day_position]
-        )
-        self._symbols = np.asarray(windows.bars.symbols, dtype=object)
+        rows = windows.signal_rows(np.arange(len(windows)))
+        self.series = WindowSeries(windows, rows, plan.paths, plan.horizon, plan.seed, future_stamps)
 
     def __len__(self) -> int:
         return self.plan.batches
 
     def __getitem__(self, batch: int) -> ForecastBatch:
-        series = self.plan.rows(batch)
-        row_B = self.row_S[series]
-        symbol_B = self._symbols[self.windows.symbols_of(row_B)]
-        date_B = self.windows.stamps_of(row_B)
-        uniforms = [
-            series_uniforms(self.plan.seed, symbol, iso_date(date), self.plan.paths, self.plan.horizon)
-            for symbol, date in zip(symbol_B, date_B, strict=True)
-        ]
-        return ForecastBatch(
-            batch=batch,
-            symbol_B=symbol_B,
-            date_B=date_B.to_numpy(),
-            context_BCF=self.windows.gather_bars(row_B),
-            stamp_BC5=self.windows.gather_stamps(row_B),
-            future_stamp_BH5=self._future_stamp_of_day[self._day_S[series]],
-            uniforms_BPH2=np.stack(uniforms),
-        )
-
-
-def iso_date(stamp: pd.Timestamp) -> str:
-    """Key of a signal day: the date, with the time of day where the bars have one."""
-    return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else stamp.isoformat()
+        return ForecastBatch(batch, self.series.gather(self.plan.rows(batch)))
 
 
 class RankBatches(Sampler[int]):

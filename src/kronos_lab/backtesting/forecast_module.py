@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast, ForecastBatch
 from kronos_lab.data.bars import FIELDS
-from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
-from kronos_lab.forecasting.progress import BarsDone, SeriesProgress
+from kronos_lab.forecasting.progress import SeriesProgress
 from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.forecasting.window_series import forecast_batch
 from kronos_lab.forecasting.within_memory import WithinMemory
 
 CLOSE = FIELDS.index("close")
@@ -41,33 +40,15 @@ class ForecastModule(LightningModule):
         Raises:
             InputError: not even one path of a series fits into memory, or a forecast is not finite.
         """
-        series, paths, horizon = batch.uniforms_BPH2.shape[:3]
-        bars = BarsDone(0, paths * horizon, self.on_progress)
-
-        def forecast(series: slice, rows_at_once: int) -> torch.Tensor:
-            bars.begin(series.start)
-            return self.forecaster.paths(
-                torch.from_numpy(batch.context_BCF[series]),
-                torch.from_numpy(batch.stamp_BC5[series]),
-                torch.from_numpy(batch.future_stamp_BH5[series]),
-                torch.from_numpy(batch.uniforms_BPH2[series]),
-                self.sampling,
-                rows_at_once=rows_at_once,
-                on_bars=bars.add,
-            )
-
-        paths_BPHF, parts = self._memory.run(forecast, series, paths)
-        finite_B = paths_BPHF.isfinite().flatten(1).all(dim=1)
-        if not finite_B.all():
-            first = int((~finite_B).nonzero()[0])
-            raise InputError(f"the forecast of {batch.symbol_B[first]} is not finite: the checkpoint is broken")
+        series = batch.series
+        paths_BPHF, parts = forecast_batch(self.forecaster, series, self.sampling, self._memory, self.on_progress)
         return Forecast(
             batch=batch.batch,
             parts=parts,
-            symbol_B=batch.symbol_B,
-            date_B=batch.date_B,
-            last_close_B=batch.context_BCF[:, -1, CLOSE],
-            paths_BPHF=paths_BPHF.numpy(),
+            symbol_B=series.symbol_B,
+            date_B=series.date_B,
+            last_close_B=series.context_BCF[:, -1, CLOSE],
+            paths_BPHF=paths_BPHF,
         )
 
 

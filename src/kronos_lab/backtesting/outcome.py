@@ -18,7 +18,7 @@ from kronos_lab.backtesting.results import Results, headline
 from kronos_lab.backtesting.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.summary import write_json, write_summary
-from kronos_lab.runs.tracking import log_file, log_image, tracked
+from kronos_lab.runs.tracking import facts_of_run, log_file, log_image, record_of, tracked
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -70,7 +70,8 @@ def finish_backtest(
         },
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
-    _track(logger, folder, settings, figures)
+    facts = facts_of_run(folder, market, **{f"weights_{name}": fingerprint for name, fingerprint in weights.items()})
+    _track(logger, folder, settings, {**facts, "checkpoint": checkpoint}, figures)
     write_summary(
         folder,
         kind="backtest",
@@ -82,6 +83,7 @@ def finish_backtest(
         weights=weights,
         started=started,
         headline=figures,
+        further=record_of(logger),
     )
     _print_headline(folder, results)
 
@@ -133,9 +135,15 @@ def save_report(
     )
 
 
-def _track(logger: "Logger", folder: Path, settings: Mapping[str, Any], headline: Mapping[str, float]) -> None:
-    """Send settings, headline figures, pictures and the report to Comet (or whatever the logger is)."""
-    with tracked(logger, settings):
+def _track(
+    logger: "Logger",
+    folder: Path,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    headline: Mapping[str, float],
+) -> None:
+    """Send settings, facts, headline figures, pictures and the report to Comet (or whatever the logger is)."""
+    with tracked(logger, settings, facts):
         logger.log_metrics({f"backtest/{name}": value for name, value in headline.items()}, step=0)
         logger.save()  # a CSV log waits for 100 steps otherwise
         for picture in sorted((folder / FIGURES_FOLDER).glob("*.png")):

@@ -23,8 +23,8 @@ class Bars:
         position_M: int32 [M], index of the bar's stamp in `calendar`.
         offsets: int64 [N + 1].
         calendar: stamps of all bars the market can have (daily: one per session).
-        session_L: int32 [L], number of the trading session (day) each stamp belongs to; equal to `arange(L)` for
-            daily bars. Gaps are measured in sessions.
+        session_L: int32 [L], number of the trading session (day) each stamp belongs to, see `session_numbers`; for
+            daily bars as a rule `arange(L)`. Gaps are measured in sessions.
     """
 
     symbols: list[str]

@@ -29,12 +29,18 @@ class WindowBatch(NamedTuple):
     Attributes:
         bars_BTF: float32, normalised by the lookback's statistics and clipped.
         stamp_BT5: int16, calendar features of each bar.
-        scale: the lookback's statistics, by which errors are turned into units of the bars.
+        mean_B1F, deviation_B1F: the lookback's statistics, by which errors are turned into units of the bars.
     """
 
     bars_BTF: Tensor
     stamp_BT5: Tensor
-    scale: Scale
+    mean_B1F: Tensor
+    deviation_B1F: Tensor
+
+    @property
+    def scale(self) -> Scale:
+        """The statistics as `denormalise` takes them."""
+        return Scale(self.mean_B1F, self.deviation_B1F)
 
 
 class WindowDataset(Dataset[WindowBatch]):
@@ -63,7 +69,7 @@ class WindowDataset(Dataset[WindowBatch]):
         if not self.rescale:
             warn_of_small_prices(scale)
         stamp_BT5 = torch.from_numpy(self.index.gather_stamps(rows))
-        return WindowBatch(normalise(bars_BTF, scale, self.clip), stamp_BT5, scale)
+        return WindowBatch(normalise(bars_BTF, scale, self.clip), stamp_BT5, *scale)
 
 
 class KLineDataModule(LightningDataModule):
@@ -148,7 +154,8 @@ class KLineDataModule(LightningDataModule):
                 raise InputError(
                     f"no {part} window of {self.lookback} + {self.horizon} + 1 bars with signal days "
                     f"{start or 'from the first'} to {end or 'the last'} in universe {self.universe}: market "
-                    f"{self.market.name} has bars from {calendar[0].date()} to {calendar[-1].date()}"
+                    f"{self.market.name} has bars from {calendar[0].date()} to {calendar[-1].date()}; choose other "
+                    "days (split=ratio divides those there are), or a shorter data.lookback or data.horizon"
                 )
             log.info("%s: %s windows of %s", part, f"{len(index):,}", self.universe)
             self._windows[part] = index

@@ -16,7 +16,7 @@ import pandas as pd
 from kronos_lab.data.bar_cache import load_bars, save_bars
 from kronos_lab.data.bars import FIELDS, Bars, amount_from_volume
 from kronos_lab.data.store import MARKET_JSON, feature_folder, store_fingerprint, store_lock
-from kronos_lab.data.trading_calendar import future_stamps_from_grid
+from kronos_lab.data.trading_calendar import future_stamps_from_grid, session_numbers
 from kronos_lab.errors import InputError
 
 ALL = "all"  # the universe of everything that is no index
@@ -37,7 +37,7 @@ class Market:
     Attributes:
         calendar: stamps that have bars, DatetimeIndex [L].
         future: known stamps after the last of them.
-        session_L: int32 [L], number of the day each stamp belongs to.
+        session_L: int32 [L], number of the session (day) each stamp belongs to, see `session_numbers`.
 
     Raises:
         InputError: the folder is no store, or has no bars of this frequency.
@@ -64,8 +64,7 @@ class Market:
         future = calendars / f"{freq}_future.txt"
         known = _stamps(future) if future.is_file() else self.calendar[:0]
         self.future = known[known > self.calendar[-1]]
-        days = self.calendar.normalize()
-        self.session_L = np.cumsum(np.r_[0, np.diff(days.to_numpy()) != np.timedelta64(0)]).astype(np.int32)
+        self.session_L = session_numbers(self.calendar)
         self._spans: dict[str, pd.DataFrame] = {}
         self._bars: dict[str, Bars] = {}
 
@@ -103,8 +102,11 @@ class Market:
         if universe not in self._spans:
             path = self.store / "instruments" / f"{universe}.txt"
             if not path.is_file():
-                has = ", ".join(self.universes()) or "none"
-                raise InputError(f"market {self.name} has no universe {universe!r}; it has {has}")
+                has = self.universes()
+                choose = f": give universe={has[0]}" if len(has) == 1 else ""
+                raise InputError(
+                    f"market {self.name} has no universe {universe!r}; it has {', '.join(has) or 'none'}{choose}"
+                )
             spans = _spans(path)
             stocks = ~spans["symbol"].isin(self.indices)
             self._spans[universe] = spans[stocks].sort_values(["symbol", "start"], ignore_index=True)

@@ -1,10 +1,12 @@
 """Which days train, validate and test: by the date of the signal."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
 import pandas as pd
 
+from kronos_lab.data.settings import sound_number
 from kronos_lab.errors import InputError
 
 Part = Literal["train", "val", "test"]
@@ -52,6 +54,57 @@ class DateSplit:
     def days(self, part: Part) -> tuple[str | None, str | None]:
         """First and last signal day of a part; None where the market's own range is the limit."""
         return getattr(self, f"{part}_start"), getattr(self, f"{part}_end")
+
+
+@dataclass(frozen=True)
+class RatioSplit:
+    """Shares of a market's own days, in order; once the market is open, a `DateSplit`.
+
+    Attributes:
+        train: share of the days, a fraction.
+        val: the same, after those.
+        test: the rest.
+
+    Raises:
+        InputError: a share is no fraction between 0 and 1, or they do not add up to 1.
+    """
+
+    train: float
+    val: float
+    test: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share, and shares that are not all of it."""
+        for field in fields(self):
+            sound_number(
+                f"split.{field.name}",
+                getattr(self, field.name),
+                lambda share: 0 < share < 1,
+                "must be a share of the days, between 0 and 1",
+            )
+        total = self.train + self.val + self.test
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise InputError(f"{self} add up to {total:.4g}, not to 1")
+
+    def __str__(self) -> str:
+        return f"split.train={self.train}, split.val={self.val} and split.test={self.test}"
+
+    def days_of(self, calendar: pd.DatetimeIndex) -> DateSplit:
+        """The split of a market with these stamps: whole days, at least one for each part.
+
+        Raises:
+            InputError: there are fewer days than parts.
+        """
+        days = calendar.normalize().unique()
+        train, val = round(len(days) * self.train), round(len(days) * (self.train + self.val))
+        if not 0 < train < val < len(days):
+            raise InputError(
+                f"{self} of {len(days)} days leave a part without any: give more bars, or shares that are more alike"
+            )
+        train_end, val_start, val_end, test_start = (
+            f"{days[n]:%Y-%m-%d}" for n in (train - 1, train, val - 1, val)
+        )
+        return DateSplit(None, train_end, val_start, val_end, test_start, None)
 
 
 def parse_day(key: str, value: object) -> pd.Timestamp:

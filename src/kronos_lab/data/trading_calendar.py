@@ -1,4 +1,4 @@
-"""The stamps after the last bar, where no calendar tells: the session grid that the stamps themselves show."""
+"""Sessions where no calendar tells of them: which days the stamps of bars show, and which stamps come next."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from kronos_lab.errors import InputError
 
 RECENT_DAYS = 20  # days with bars that show the grid: four weeks of a market that rests at weekends
 WORKDAYS = range(5)
+LONGEST_HOLIDAY = 15  # sessions; exchanges have rested for a dozen in a row, at Chinese New Year in the 1990s
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,29 @@ def _next_stamps(grid: SessionGrid, last: pd.Timestamp, horizon: int) -> pd.Date
         found += [day + time for time in grid.times.get(day.weekday(), []) if day + time > last]
         day += pd.Timedelta(days=1)
     return pd.DatetimeIndex(found[:horizon])
+
+
+def session_numbers(stamps: pd.DatetimeIndex) -> np.ndarray:
+    """Number of the trading session (day) of each stamp of a market, int32 [L], rising from 0.
+
+    Days without any bar are holidays and have no number, so that daily bars are numbered one by one. Two kinds are
+    none and count: days of a market that has bars on all seven weekdays, as it never rests; and, where nothing was
+    traded for more than `LONGEST_HOLIDAY` sessions, all of those: the stocks of the market, perhaps a single one,
+    were suspended.
+
+    Args:
+        stamps: every stamp that has bars, sorted.
+    """
+    days = stamps.normalize().to_numpy().astype("datetime64[D]")
+    trading_days, day_of_stamp = np.unique(days, return_inverse=True)
+    per_weekday = np.bincount(pd.DatetimeIndex(trading_days).weekday, minlength=7)
+    open_weekdays = per_weekday * 2 > per_weekday.max()  # a make-up day on one Saturday makes it no trading day
+    steps = np.busday_count(trading_days[:-1], trading_days[1:], weekmask=open_weekdays)
+    if len(steps) and np.median(steps) > 1:  # weekly bars, or rarer: nothing tells a gap
+        steps[:] = 1
+    elif not open_weekdays.all():
+        steps[steps - 1 <= LONGEST_HOLIDAY] = 1
+    return np.cumsum(np.r_[0, steps])[day_of_stamp].astype(np.int32)
 
 
 def extend_calendar(calendar: pd.DatetimeIndex, count: int) -> pd.DatetimeIndex:

@@ -1,5 +1,7 @@
 """Which predictor goes with which tokenizer."""
 
+import torch
+
 from kronos_lab.errors import InputError
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
@@ -33,3 +35,10 @@ def check_pair(predictor: Kronos, tokenizer: KronosTokenizer) -> None:
             f"predictor and tokenizer do not belong together: a Kronos of {size[0]} layers and width {size[1]} goes "
             f"with NeoQuasar/{right} (group_size {expected}), this tokenizer has group_size {tokenizer.group_size}"
         )
+
+
+def untrained_like(tokenizer: KronosTokenizer, predictor: Kronos, seed: int) -> tuple[KronosTokenizer, Kronos]:
+    """Both networks with random weights, those that `train.py seed=<seed>` starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return KronosTokenizer(**tokenizer.config), Kronos(**predictor.config)

@@ -1,60 +1,42 @@
 """Where a run's figures go besides its folder: Comet (online, or an offline archive), TensorBoard or CSV.
 
-Secrets come from the environment only: Comet is online exactly when COMET_API_KEY is set and Comet answers.
+Secrets come from the environment only: Comet is online exactly when COMET_API_KEY is set and a server accepts it.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.runs.ranks import rank
+from kronos_lab.runs.summary import git_state, package_versions
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning.pytorch.loggers import CometLogger, CSVLogger, Logger, TensorBoardLogger
+    from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-COMET_SERVER = "https://www.comet.com"
-SECONDS_TO_ANSWER = 5.0
+    from kronos_lab.data.market import Market
+    from kronos_lab.runs.comet import BackgroundCometLogger
 
 log = logging.getLogger(__name__)
 
 
 def comet_logger(
-    folder: str, name: str, project: str, workspace: str | None = None, tags: Sequence[str] = ()
-) -> "CometLogger":
-    """Lightning's CometLogger, online with a key and a network, else writing an archive under `<folder>/comet`.
+    folder: str,
+    name: str,
+    project: str,
+    workspace: str | None = None,
+    tags: Sequence[str] = (),
+    upload_model: bool = True,
+    seconds_to_upload: float = 600,
+) -> "BackgroundCometLogger":
+    """Comet, online with a key and a network, else writing an archive under `<folder>/comet`."""
+    from kronos_lab.runs.comet import open_comet
 
-    What Comet would record by itself (console output, arguments, source code, host) is off: the configuration and
-    the metrics are what a run is about, and the rest may hold what nobody meant to send.
-    """
-    os.environ.setdefault("COMET_LOGGING_CONSOLE", "ERROR")
-    from lightning.pytorch.loggers import CometLogger
-
-    online = comet_is_reachable()
-    archive = Path(folder) / "comet"
-    archive.mkdir(parents=True, exist_ok=True)
-    # `CometLogger(online=False)` disables the experiment instead of writing an archive (Lightning issue 21617);
-    # with `online` left open Comet's own environment variable decides.
-    with _environment(COMET_START_ONLINE="1" if online else "0"):
-        return CometLogger(
-            workspace=workspace,
-            project=project,
-            name=name,
-            tags=list(tags),
-            offline_directory=str(archive),
-            auto_output_logging=False,
-            log_code=False,
-            log_graph=False,
-            parse_args=False,
-            log_git_patch=False,
-            log_env_host=False,
-            log_env_network=False,
-            log_env_disk=False,
-            display_summary_level=0,
-        )
+    return open_comet(
+        Path(folder), name, upload_model, seconds_to_upload, project=project, workspace=workspace, tags=list(tags)
+    )
 
 
 def tensorboard_logger(folder: str) -> "TensorBoardLogger":
@@ -71,28 +53,100 @@ def csv_logger(folder: str) -> "CSVLogger":
     return CSVLogger(folder, name="csv")
 
 
+def facts_of_run(folder: Path, market: "Market", **further: Any) -> dict[str, Any]:
+    """What every run logs beside its configuration: what it was computed by, and from what.
+
+    Args:
+        folder: the run folder.
+        market: what was read.
+        further: what runs of this kind alone have to say, such as the weights they start from.
+    """
+    git = git_state()
+    return {
+        "run_folder": str(folder),
+        "git_revision": git["revision"],
+        "git_dirty": git["dirty"],
+        "market": market.name,
+        "market_fingerprint": market.fingerprint,
+        **further,
+        **{f"version_{package}": number for package, number in package_versions().items()},
+    }
+
+
 @contextmanager
-def tracked(logger: "Logger", settings: Mapping[str, Any]) -> Iterator[None]:
-    """Log a run's settings, and bring its record to an end however the run ends.
+def tracked(logger: "Logger", settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
+    """Log a run's settings and facts, and bring its record to an end however the run ends.
 
     Lightning never ends a Comet experiment, and an offline archive is only complete once it has been ended.
-    """
-    from lightning.pytorch.loggers import CometLogger
 
+    Args:
+        logger: of the run.
+        settings: its resolved configuration.
+        facts: see `facts_of_run`.
+    """
     logger.log_hyperparams(dict(settings))
+    log_facts(logger, facts)
     try:
         yield
     finally:
-        if isinstance(logger, CometLogger) and rank() == 0:
-            _end(logger)
+        if rank() == 0:
+            end_tracking(logger)
+
+
+def end_tracking(logger: "Logger") -> None:
+    """Bring the record to an end, and say where it is."""
+    from kronos_lab.runs.comet import BackgroundCometLogger
+
+    if isinstance(logger, BackgroundCometLogger):
+        logger.end()
+        record = record_of(logger)["comet"]
+        if record["archive"] is not None:
+            archive = Path(logger.save_dir or ".") / record["archive"]
+            log.info("Comet archive: upload it with  comet upload '%s'", archive)
+        elif record["url"] is not None:
+            log.info("Comet: %s", record["url"])
+
+
+def record_of(logger: "Logger") -> dict[str, Any]:
+    """Where the record of a run is, for its summary: Comet's experiment key, and its page or the newest archive."""
+    from kronos_lab.runs.comet import BackgroundCometLogger
+
+    if not isinstance(logger, BackgroundCometLogger):
+        return {}
+    # Also online: Comet writes an archive where the network fails in the middle.
+    archives = sorted(Path(logger.save_dir or ".").glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    return {
+        "comet": {
+            "experiment": logger.version,
+            "url": None if logger.is_offline else logger.experiment.url,
+            "archive": archives[-1].name if archives else None,
+        }
+    }
+
+
+def log_facts(logger: "Logger", facts: Mapping[str, Any]) -> None:
+    """Log what is neither a setting nor a metric: as Comet's "other", as text in TensorBoard, in `hparams.yaml`."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    from kronos_lab.runs.comet import BackgroundCometLogger
+
+    if isinstance(logger, BackgroundCometLogger):
+        logger.send(lambda experiment: experiment.log_others(dict(facts)))
+        return
+    logger.log_hyperparams({f"run_{name}": value for name, value in facts.items()})
+    if isinstance(logger, TensorBoardLogger):
+        for name, value in facts.items():
+            logger.experiment.add_text(f"run/{name}", str(value))
 
 
 def log_image(logger: "Logger", path: Path, name: str | None = None) -> None:
     """Send a picture to Comet or TensorBoard; a CSV log has no room for one."""
-    from lightning.pytorch.loggers import CometLogger, TensorBoardLogger
+    from lightning.pytorch.loggers import TensorBoardLogger
 
-    if isinstance(logger, CometLogger):
-        logger.experiment.log_image(str(path), name=name or path.stem)
+    from kronos_lab.runs.comet import BackgroundCometLogger
+
+    if isinstance(logger, BackgroundCometLogger):
+        logger.send(lambda experiment: experiment.log_image(str(path), name=name or path.stem))
     elif isinstance(logger, TensorBoardLogger):
         from matplotlib.image import imread
 
@@ -101,10 +155,10 @@ def log_image(logger: "Logger", path: Path, name: str | None = None) -> None:
 
 def log_file(logger: "Logger", path: Path) -> None:
     """Attach a file (a report, a table) to the Comet experiment; the other loggers keep to metrics."""
-    from lightning.pytorch.loggers import CometLogger
+    from kronos_lab.runs.comet import BackgroundCometLogger
 
-    if isinstance(logger, CometLogger):
-        logger.experiment.log_asset(str(path), file_name=path.name)
+    if isinstance(logger, BackgroundCometLogger):
+        logger.send(lambda experiment: experiment.log_asset(str(path), file_name=path.name))
 
 
 def log_table(logger: "Logger", name: str, frame: "pd.DataFrame") -> None:
@@ -115,52 +169,45 @@ def log_table(logger: "Logger", name: str, frame: "pd.DataFrame") -> None:
         name: of the table, without ending.
         frame: its index goes with it, as the first column or columns.
     """
-    from lightning.pytorch.loggers import CometLogger, TensorBoardLogger
+    from lightning.pytorch.loggers import TensorBoardLogger
 
-    if isinstance(logger, CometLogger):
-        logger.experiment.log_table(f"{name}.csv", tabular_data=frame.reset_index(), index=False)
+    from kronos_lab.runs.comet import BackgroundCometLogger
+
+    if isinstance(logger, BackgroundCometLogger):
+        table = frame.reset_index()
+        logger.send(lambda experiment: experiment.log_table(f"{name}.csv", tabular_data=table, index=False))
     elif isinstance(logger, TensorBoardLogger):
         lines = frame.to_string().splitlines()
         logger.experiment.add_text(name, "\n".join(f"    {line}" for line in lines))  # Markdown's code block
 
 
-def comet_is_reachable() -> bool:
-    """Whether there is a key in the environment and a server that answers.
+def log_models(logger: "Logger", folder: Path, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Send exported models to Comet, unless `logger.upload_model` is false; the other loggers hold no files.
 
-    With a key but no network Comet waits for half a minute and then logs nothing while looking alive.
+    Online they are an artifact of the workspace, one for each run. An offline archive cannot hold artifacts: there
+    they are model files of the experiment.
+
+    Args:
+        logger: of the run.
+        folder: the run folder, which names the artifact.
+        names: folders in it, such as "predictor".
+        facts: what to know of the weights: their fingerprints, the market's.
     """
-    if not os.environ.get("COMET_API_KEY"):
-        return False
-    import requests
+    from kronos_lab.runs.comet import BackgroundCometLogger
 
-    server = os.environ.get("COMET_URL_OVERRIDE", COMET_SERVER)
-    try:
-        requests.head(server, timeout=SECONDS_TO_ANSWER)
-    except requests.RequestException:
-        log.warning("%s does not answer: metrics go to an offline archive in the run folder", server)
-        return False
-    return True
+    if not isinstance(logger, BackgroundCometLogger) or not logger.upload_model:
+        return
+    if logger.is_offline:
 
+        def log_folders(experiment: Any) -> None:
+            for name in names:
+                experiment.log_model(folder.name, str(folder / name), metadata=dict(facts))
 
-def _end(logger: "CometLogger") -> None:
-    experiment = logger.experiment
-    experiment.end()
-    archives = sorted(Path(logger.save_dir or ".").glob("*.zip"))
-    if archives:
-        log.info("Comet archive: upload it with  comet upload '%s'", archives[-1])
-    elif not getattr(experiment, "offline", False):
-        log.info("Comet: %s", experiment.url)
+        logger.send(log_folders)
+        return
+    from comet_ml import Artifact
 
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    artifact = Artifact(folder.name, "model", metadata=dict(facts))
+    for name in names:
+        artifact.add(str(folder / name), logical_path=name)
+    logger.send(lambda experiment: experiment.log_artifact(artifact))

@@ -16,6 +16,7 @@ from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
 from kronos_lab.runs.ranks import build_trainer, check_ranks
+from kronos_lab.runs.tracking import log_facts
 from kronos_lab.runs.trainer_settings import blame
 from kronos_lab.training.checkpointing import (
     AtomicCheckpointIO,
@@ -46,7 +47,7 @@ def fit_stage(
     module: StageModule,
     data: KLineDataModule,
     make_trainer: "functools.partial[Trainer]",
-    make_callbacks: Callable[[], Mapping[str, Callback]],
+    make_callbacks: "Callable[[], Mapping[str, Callback | functools.partial[Callback]]]",
     logger: Logger,
     folder: Path,
     monitor: str | Mapping[str, str],
@@ -61,7 +62,8 @@ def fit_stage(
         module: the stage; in place.
         data: its windows.
         make_trainer: `Trainer` with the configured arguments.
-        make_callbacks: further callbacks by name, new ones for each stage.
+        make_callbacks: further callbacks by name, new ones for each stage. One that is partial is completed with the
+            full name of the metric that chooses the checkpoint, `monitor`, and its `mode`, "min" or "max".
         logger: where metrics go.
         folder: the run folder.
         monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
@@ -71,8 +73,10 @@ def fit_stage(
         InputError: there is no such metric, no window, or a validation is no number.
     """
     whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
-    callbacks = list(make_callbacks().values())
-    metric = choose_monitor(monitor, module.stage, module.validation_metrics, callbacks)
+    made = make_callbacks().values()
+    metric = choose_monitor(monitor, module.stage, module.validation_metrics, made)
+    watched = {"monitor": f"{module.stage}/{metric.name}", "mode": metric.mode}
+    callbacks = [one(**watched) if isinstance(one, functools.partial) else one for one in made]
     settings = make_trainer.keywords
     _check_end_of_training(settings)
     module.max_steps = settings.get("max_steps") or -1
@@ -102,6 +106,14 @@ def fit_stage(
         raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
     log.info("%s: %s", module.stage, _describe(trainer, data))
     log.info("%s: %s", module.stage, _count_parameters(module))
+    log_facts(
+        logger,
+        {
+            f"{module.stage}_world_size": trainer.world_size,
+            f"{module.stage}_precision": trainer.precision,
+            f"{module.stage}_windows_per_step": _windows_per_step(trainer, data),
+        },
+    )
     if last.is_file():
         log.info("%s: resumes %s", module.stage, last)
     with warnings.catch_warnings():
@@ -145,10 +157,14 @@ def _check_end_of_training(settings: Mapping[str, Any]) -> None:
 
 def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
-    windows = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    windows = _windows_per_step(trainer, data)
     return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {windows} windows a step"
 
 
 def _count_parameters(module: StageModule) -> str:
     sizes = [(p.numel(), p.requires_grad) for p in module.get_submodule(module.stage).parameters()]
     return f"trains {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters"
+
+
+def _windows_per_step(trainer: Trainer, data: KLineDataModule) -> int:
+    return data.batch_size * trainer.world_size * trainer.accumulate_grad_batches

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -13,9 +13,18 @@ from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
+from kronos_lab.runs.tracking import facts_of_run, log_models
 from kronos_lab.training.monitor import monitored
 
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
 log = logging.getLogger(__name__)
+
+
+def facts_of_training(folder: Path, market: Market, starting_weights: Sequence[str]) -> dict[str, Any]:
+    """What the tracker is told of a training run beside its settings; see `facts_of_run`."""
+    return facts_of_run(folder, market, started_from=describe_origin(starting_weights))
 
 
 def finish_training(
@@ -27,6 +36,7 @@ def finish_training(
     models: Mapping[str, nn.Module],
     outcome: Mapping[str, float],
     started: float,
+    record: Mapping[str, Any],
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
 
@@ -39,10 +49,11 @@ def finish_training(
         models: the networks by the name of their folder; those exported are summarised.
         outcome: validation metrics of the exported weights.
         started: `time.time()` when the run began.
+        record: where the tracker's record is, see `record_of`.
     """
     if rank() != 0:
         return
-    exported = {name: model for name, model in models.items() if (folder / name).is_dir()}
+    exported = _exported(folder, models)
     write_summary(
         folder,
         kind="train",
@@ -57,6 +68,7 @@ def finish_training(
         further={
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
             "started_from": describe_origin(starting_weights),
+            **record,
         },
     )
     for name, value in outcome.items():
@@ -65,3 +77,16 @@ def finish_training(
             log.info("%-27s %.4f", name, value)
     for name in exported:
         log.info("%-27s %s", name, folder / name)
+
+
+def track_models(logger: "Logger", folder: Path, models: Mapping[str, nn.Module], market: Market) -> None:
+    """Send the exported networks to the tracker, with what tells them apart; on rank 0 only."""
+    if rank() != 0:
+        return
+    exported = _exported(folder, models)
+    fingerprints = {f"weights_{name}": weights_fingerprint(model) for name, model in exported.items()}
+    log_models(logger, folder, list(exported), {**fingerprints, "market_fingerprint": market.fingerprint})
+
+
+def _exported(folder: Path, models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    return {name: model for name, model in models.items() if (folder / name).is_dir()}

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from kronos_lab.data.datamodule import WindowBatch
@@ -75,6 +76,21 @@ class StageModule(LightningModule, ABC):
         self.log(f"{self.stage}/train_loss", losses["loss"], prog_bar=True)
         self.log_dict({f"{self.stage}/train_{name}": value for name, value in losses.items() if name != "loss"})
         return losses["loss"]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning would, and log the norm before clipping, which clipping by norm computes anyway."""
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if gradient_clip_val and gradient_clip_algorithm in {None, "norm"}:
+            norm = torch.nn.utils.clip_grad_norm_(trained, gradient_clip_val)
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        self.log(f"{self.stage}/gradient_norm", norm)  # a tensor: the device is waited for when it is written down
 
     def on_validation_epoch_start(self) -> None:
         """Sum in float64, so that neither order nor number of ranks shows (Apple's GPUs have none)."""

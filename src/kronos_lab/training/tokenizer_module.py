@@ -66,8 +66,8 @@ class TokenizerModule(StageModule):
         horizon = slice(self.lookback, self.lookback + self.horizon)
         full_BHF = window_BTF[:, horizon]
         coarse_BHF = (coarse_BTF[:, horizon].float() - batch.bars_BTF[:, horizon]).square()
-        close_B11 = batch.scale.mean_B1F[..., PRICES.index("close"), None].abs()
-        to_price_B1F = (batch.scale.deviation_B1F[..., : len(PRICES)] / close_B11).square()
+        close_B11 = batch.mean_B1F[..., PRICES.index("close"), None].abs()
+        to_price_B1F = (batch.deviation_B1F[..., : len(PRICES)] / close_B11).square()
         fields = [*full_BHF.unbind(-1), *coarse_BHF.unbind(-1)]
         prices = [*(full_BHF[..., : len(PRICES)] * to_price_B1F).unbind(-1)]
         prices += (coarse_BHF[..., : len(PRICES)] * to_price_B1F).unbind(-1)

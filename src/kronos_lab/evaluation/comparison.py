@@ -1,0 +1,160 @@
+"""Did it help? One table on one manifest: parent, finetuned, the difference of the two, and what anybody could do.
+
+L days, S pairs. Intervals are 95 % from a block bootstrap by day, the same resampled days for every row, so the
+difference of two forecasts is compared day by day.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos_lab.evaluation.calibration import ideal_coverage
+from kronos_lab.evaluation.close_paths import ClosePaths
+from kronos_lab.evaluation.daily_figures import RATIOS, Outcome, mean_figures, with_ratios
+from kronos_lab.evaluation.inference import days_that_overlap, hac_mean, interval, resampled_means, too_little
+
+FINETUNED, PARENT, UNTRAINED = "finetuned", "parent", "untrained"
+PERSISTENCE, RANDOM, EQUAL_WEIGHT = "persistence", "random scores", "equal weight"
+HEADLINE = ("rank_ic_1", "rank_ic_h", "best_tenth_excess", "crps", "coverage", *RATIOS)
+WITH_INTERVAL = ("rank_ic_1", "rank_ic_h", "best_tenth_excess", "crps", *RATIOS)
+# What the verdict is about, the first that is defined, and whether more of it is better.
+VERDICT_FIGURES = {"rank_ic_h": ("rank IC", True), "crps": ("CRPS", False), "error_to_persistence_h": ("error", False)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table and what it was made of.
+
+    Attributes:
+        table: one row per forecast or score; for each figure its mean, and `<figure>_low`, `<figure>_high`,
+            `rank_ic_h_p`. Returns and CRPS are fractions; NaN is what is not defined.
+        daily: columns (row, figure), one row per day.
+        manifest: fingerprint, days, pairs, paths, horizon, first and last day, market.
+        verdict: whether the finetune helped, in one sentence; empty without a parent.
+        notes: what to know when reading the table.
+    """
+
+    table: pd.DataFrame
+    daily: pd.DataFrame
+    manifest: dict[str, Any]
+    verdict: str
+    notes: list[str]
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """Figures of the finetuned weights that are defined, as `test_<figure>`."""
+        row = self.table.loc[[FINETUNED]].dropna(axis=1)
+        return {f"test_{name}": float(row[name].iloc[0]) for name in HEADLINE if name in row}
+
+    @property
+    def lines(self) -> list[str]:
+        """What is said below the table."""
+        return [line for line in (self.verdict, *self.notes) if line]
+
+    def describe(self) -> dict[str, Any]:
+        """All but the daily figures, as plain containers."""
+        return {
+            **self.manifest,
+            "rows": {str(row): values.to_dict() for row, values in self.table.iterrows()},
+            "columns": list(self.table.columns),
+            "verdict": self.verdict,
+            "notes": self.notes,
+        }
+
+
+def compare(
+    outcome: Outcome,
+    finetuned: ClosePaths,
+    parent: tuple[str, ClosePaths] | None,
+    scores: Mapping[str, np.ndarray],
+    seed: int,
+) -> Comparison:
+    """Compare forecasts of the same pairs with each other and with what needs no model.
+
+    Args:
+        outcome: the pairs and what became of them.
+        finetuned: forecasts of the weights in question.
+        parent: name (`PARENT`, `UNTRAINED`) and forecasts of the weights they started from; None for no such row.
+        scores: further rows by name: scores of the pairs [S], for example of an oracle.
+        seed: of the random scores and of the bootstrap.
+    """
+    manifest = outcome.manifest
+    rows = {} if parent is None else {parent[0]: outcome.of_paths(parent[1])}
+    rows[FINETUNED] = outcome.of_paths(finetuned)
+    difference = None
+    if parent is not None:
+        difference = f"{FINETUNED} − {parent[0]}"
+        rows[difference] = rows[FINETUNED] - rows[parent[0]]
+    rows |= {name: outcome.of_scores(score_S) for name, score_S in scores.items()}
+    rows[PERSISTENCE] = outcome.of_persistence()
+    rows[RANDOM] = outcome.of_scores(np.random.default_rng(seed).random(len(manifest)))
+    rows[EQUAL_WEIGHT] = outcome.of_equal_weight()
+
+    daily = pd.concat(rows, axis=1)
+    overlap = days_that_overlap(outcome.horizon, manifest.stride)
+    reason = too_little(len(manifest.days), outcome.horizon, manifest.stride)
+    means = {name: mean_figures(figures) for name, figures in rows.items()}
+    means_of_resamples = resampled_means(daily, overlap, seed)
+    resampled = {name: with_ratios(pd.DataFrame(means_of_resamples[name])) for name in rows}
+    if difference is not None and parent is not None:
+        for ratio in RATIOS:  # of two ratios, not the ratio of two differences
+            means[difference][ratio] = means[FINETUNED][ratio] - means[parent[0]][ratio]
+            resampled[difference][ratio] = resampled[FINETUNED][ratio] - resampled[parent[0]][ratio]
+    ideal = ideal_coverage(finetuned.return_SPK.shape[1])
+    table = {}
+    for name, figures in means.items():
+        row = dict(figures)
+        for figure in WITH_INTERVAL:
+            if figure in row and name != PERSISTENCE:
+                nothing = (float("nan"), float("nan"))
+                row[f"{figure}_low"], row[f"{figure}_high"] = (
+                    nothing if reason else interval(row[figure], resampled[name][figure], len(daily), overlap)
+                )
+        if "rank_ic_h" in row:
+            row["rank_ic_h_p"] = hac_mean(daily[name]["rank_ic_h"], overlap, reason).p
+        if name in {FINETUNED, parent[0] if parent else None}:
+            row["coverage_ideal"] = ideal
+        table[name] = row
+    return Comparison(
+        table=_ordered(pd.DataFrame(table).T),
+        daily=daily,
+        manifest={
+            "fingerprint": manifest.fingerprint,
+            "market": manifest.market.name,
+            "days": len(manifest.days),
+            "pairs": len(manifest),
+            "paths": finetuned.return_SPK.shape[1],
+            "horizon": outcome.horizon,
+            "first_day": str(manifest.days[0]),
+            "last_day": str(manifest.days[-1]),
+        },
+        verdict="" if difference is None or parent is None else _verdict(table[difference], parent[0], outcome.horizon),
+        notes=[f"no intervals and no p-values: {reason}"] if reason else [],
+    )
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns in the order one reads them, each figure with its interval behind it."""
+    figures = ["rank_ic_1", "rank_ic_h", "best_tenth", "best_tenth_excess", "crps", "coverage", *RATIOS]
+    wanted = [f"{figure}{part}" for figure in figures for part in ("", "_low", "_high", "_p", "_ideal")]
+    return table.reindex(columns=[name for name in wanted if name in table.columns]).astype(np.float64)
+
+
+def _verdict(difference: Mapping[str, float], parent: str, horizon: int) -> str:
+    other = "its parent" if parent == PARENT else f"the {parent} weights"
+    for figure, (name, more_is_better) in VERDICT_FIGURES.items():
+        value = difference.get(figure, float("nan"))
+        if not np.isfinite(value):
+            continue
+        low, high = difference[f"{figure}_low"], difference[f"{figure}_high"]
+        what = f"{name} over {horizon} bars {value:+.4f}"
+        if not np.isfinite(low):
+            return f"{what}, no interval: cannot be told from {other}"
+        what += f" [{low:+.4f}, {high:+.4f}]"
+        if low <= 0 <= high:
+            return f"{what}: cannot be told from {other} on this test"
+        return f"{what}: {'better' if (low > 0) == more_is_better else 'worse'} than {other} on this test"
+    return "nothing could be compared"

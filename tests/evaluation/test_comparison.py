@@ -1,0 +1,145 @@
+"""The table: what each row is worth on a manifest of the small market, by hand and at its limits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos_lab.evaluation.ranking import daily_correlation
+
+HORIZON = 4
+
+
+@pytest.fixture(scope="module")
+def outcome(small_market):
+    from kronos_lab.evaluation.daily_figures import Outcome
+    from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+    from kronos_lab.runs.provenance import WindowSettings
+
+    window = WindowSettings(20, HORIZON, max_gap=5, clip=5.0, rescale=False)
+    return Outcome(Manifest(small_market, "csi300", window, "2024-02-01", None, ManifestSize(None, None)))
+
+
+def paths_like(outcome, foresight: float, paths: int = 6, seed: int = 1):
+    """Paths around a share of what really comes, with the market's own spread."""
+    from kronos_lab.evaluation.close_paths import ClosePaths
+
+    random = np.random.default_rng(seed)
+    truth_SK = np.stack([outcome.close_return_1_S, outcome.close_return_h_S], axis=1)
+    truth_SK = np.nan_to_num(truth_SK)
+    noise_SPK = random.normal(size=(len(truth_SK), paths, 2)) * truth_SK.std(axis=0)
+    return ClosePaths((1, HORIZON), (foresight * truth_SK[:, None] + noise_SPK).astype(np.float32))
+
+
+def compare(outcome, parent="parent", scores=None):
+    from kronos_lab.evaluation.comparison import compare
+
+    before = None if parent is None else (parent, paths_like(outcome, 0.0, seed=2))
+    return compare(outcome, paths_like(outcome, 0.5), before, scores or {}, seed=3)
+
+
+def test_the_figures_of_a_forecast_by_hand(outcome):
+    manifest, paths = outcome.manifest, paths_like(outcome, 0.5)
+    row = compare(outcome).table.loc["finetuned"]
+    score_LN = manifest.frame(paths.returns(HORIZON).astype(float).mean(axis=1))
+    label_LN = manifest.frame(manifest.open_to_open_return(HORIZON))
+    assert row["rank_ic_h"] == pytest.approx(daily_correlation(score_LN, label_LN, "rank").mean())
+    best = [label_LN.loc[day, score_LN.where(label_LN.notna()).loc[day].idxmax()] for day in score_LN.index]
+    assert row["best_tenth"] == pytest.approx(np.mean(best))  # of 15 names, one and a half: two
+    assert row["best_tenth_excess"] == pytest.approx(np.mean(best - label_LN.mean(axis=1)))
+
+
+def test_the_figures_of_a_forecast_by_hand_errors(outcome):
+    manifest, paths = outcome.manifest, paths_like(outcome, 0.5)
+    row = compare(outcome).table.loc["finetuned"]
+    truth_S = manifest.close_to_close_return(HORIZON)
+    error_S = np.abs(paths.returns(HORIZON).astype(float).mean(axis=1) - truth_S)
+    by_day = [manifest.mean_by_day(values).mean() for values in (error_S, np.abs(truth_S))]
+    assert row["error_to_persistence_h"] == pytest.approx(by_day[0] / by_day[1])
+    inside_S = (paths.returns(HORIZON).min(axis=1) <= truth_S) & (truth_S <= paths.returns(HORIZON).max(axis=1))
+    covered_S = np.where(np.isfinite(truth_S), inside_S, np.nan)
+    assert row["coverage"] == pytest.approx(manifest.mean_by_day(covered_S).mean())
+    assert row["coverage_ideal"] == pytest.approx(5 / 7)
+
+
+def test_what_is_not_defined_is_missing_and_never_zero(outcome):
+    table = compare(outcome, scores={"oracle": outcome.label_h_S}).table
+    assert table.loc["oracle", "rank_ic_h"] == pytest.approx(1)
+    assert table.loc["persistence", ["error_to_persistence_1", "error_to_persistence_h"]].tolist() == [1, 1]
+    for row, figure in (
+        ("oracle", "crps"), ("persistence", "rank_ic_h"), ("persistence", "coverage"), ("equal weight", "rank_ic_h"),
+        ("equal weight", "best_tenth_excess"), ("random scores", "coverage"), ("random scores", "coverage_ideal"),
+    ):  # fmt: skip
+        assert np.isnan(table.loc[row, figure]), (row, figure)
+    label_L = outcome.manifest.mean_by_day(outcome.label_h_S)
+    assert table.loc["equal weight", "best_tenth"] == pytest.approx(label_L.mean())
+    assert abs(table.loc["random scores", "rank_ic_h"]) < 0.06
+
+
+def test_did_it_help(outcome):
+    better = compare(outcome)
+    row = better.table.loc["finetuned − parent"]
+    for figure in ("rank_ic_1", "rank_ic_h", "crps", "error_to_persistence_h", "best_tenth_excess"):
+        own, parent = (better.table.loc[name, figure] for name in ("finetuned", "parent"))
+        assert row[figure] == pytest.approx(own - parent)
+        assert row[f"{figure}_low"] < row[figure] < row[f"{figure}_high"]
+    assert row["rank_ic_h_low"] > 0 and row["crps_high"] < 0 and row["rank_ic_h_p"] < 0.05
+    assert better.verdict.startswith(f"rank IC over {HORIZON} bars +")
+    assert better.verdict.endswith("]: better than its parent on this test")
+
+
+def test_it_did_not(outcome):
+    from kronos_lab.evaluation.comparison import compare as compare_paths
+
+    same = [paths_like(outcome, 0.0, seed=seed) for seed in (5, 6)]
+    found = compare_paths(outcome, same[0], ("untrained", same[1]), {}, seed=3)
+    assert found.verdict.endswith("cannot be told from the untrained weights on this test")
+    worse = compare_paths(outcome, same[0], ("parent", paths_like(outcome, 0.5)), {}, seed=3)
+    assert worse.verdict.endswith("worse than its parent on this test")
+    alone = compare(outcome, parent=None)
+    assert alone.verdict == "" and not [row for row in alone.table.index if "−" in row]
+
+
+def test_one_symbol_is_compared_by_its_spread(small_market, outcome):
+    """Nothing to rank: the other figures and the verdict remain."""
+    from kronos_lab.evaluation.daily_figures import Outcome
+    from kronos_lab.evaluation.manifest import Manifest
+
+    class One(Manifest):
+        def __init__(self, every):
+            self.__dict__ |= {name: every.__dict__[name] for name in ("market", "horizon", "windows", "_border")}
+            self.row_S = every.row_S[every.symbol_S == "SH600000"]
+
+    found = compare(Outcome(One(outcome.manifest)))
+    assert found.table.loc["finetuned", ["rank_ic_1", "rank_ic_h", "best_tenth"]].isna().all()
+    assert found.table.loc["finetuned", ["crps", "coverage", "error_to_persistence_1"]].notna().all()
+    assert found.verdict.startswith("CRPS over 4 bars -") and "better than its parent" in found.verdict
+
+
+def test_too_short_a_test_has_figures_and_no_certainty(small_market, outcome):
+    from kronos_lab.evaluation.daily_figures import Outcome
+    from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+    from kronos_lab.runs.provenance import WindowSettings
+
+    window = WindowSettings(20, HORIZON, max_gap=5, clip=5.0, rescale=False)
+    short = Outcome(Manifest(small_market, "csi300", window, "2024-12-02", None, ManifestSize(None, None)))
+    found = compare(short)
+    assert found.table.filter(regex="_low|_high|_p$").isna().all(axis=None)
+    assert "no interval: cannot be told from its parent" in found.verdict
+    assert found.notes[0].startswith("no intervals and no p-values: ")
+
+
+def test_text_and_files_hold_the_table(outcome, tmp_path):
+    from kronos_lab.evaluation.comparison_files import comparison_text, publish_comparison, read_daily
+
+    found = compare(outcome)
+    publish_comparison(tmp_path, found)
+    stored = pd.read_csv(tmp_path / "evaluation.csv", index_col="row")
+    pd.testing.assert_frame_equal(stored, found.table, check_names=False)
+    daily = read_daily(tmp_path)
+    own = daily[daily.row == "finetuned"]
+    assert len(own) == len(outcome.manifest.days) == found.manifest["days"]
+    assert own["rank_ic_h"].mean() == pytest.approx(found.table.loc["finetuned", "rank_ic_h"])
+    text = comparison_text(found)
+    assert found.manifest["fingerprint"] in text and max(map(len, text.splitlines())) <= 100
+    line = next(line for line in text.splitlines() if "equal weight" in line)
+    assert line.split()[-4:-1] == ["–", "–", "–"] and line.split()[-1].endswith("%")
