@@ -44,11 +44,11 @@ class StopEarly(EarlyStopping):
         """Say why training is over."""
         if self._has_stopped:
             log.info(
-                "stopped early, after %d steps: %s no better in %d validations, best %.4f",
+                "stopped early, after %d steps: %s no better than %.4f in %d validations",
                 trainer.global_step,
                 self.monitor,
-                self.patience,
                 self.best_score,
+                self.patience,
             )
 
     @property
