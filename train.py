@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.tracking import record_of, tracked
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
-    from kronos_lab.training.outcome import facts_of_training, finish_training, track_models
+    from kronos_lab.training.outcome import facts_of_training, finish_training, track_outcome
     from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> None:
     starting_weights = load_starting_weights(
         tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
     )
-    logger = instantiate(cfg.logger, folder=str(folder))
+    figures, logger = instantiate(cfg.figures), instantiate(cfg.logger, folder=str(folder))
     fit = partial(
         fit_stage,
         data=data,
@@ -96,7 +96,7 @@ def main(cfg: DictConfig) -> None:
                     **window,
                 )
             )
-        track_models(logger, folder, models, market)
+        track_outcome(logger, folder, models, data, figures)
     finish_training(folder, settings, market, split, starting_weights, models, outcome, started, record_of(logger))
 
 

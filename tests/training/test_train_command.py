@@ -123,10 +123,15 @@ def check_archive(archive, summary):
             kind: [m["payload"] for m in messages if m["type"] == kind] for kind in {m["type"] for m in messages}
         }
         sizes = {
-            (sent["upload_type"], sent["additional_params"]["fileName"]): opened.getinfo(sent["file_path"]).file_size
+            (sent["upload_type"], sent["additional_params"].get("fileName") or sent["additional_params"]["figName"]): (
+                opened.getinfo(sent["file_path"]).file_size
+            )
             for sent in by_type["file_upload"]
         }
     assert described["offline_id"] == summary["comet"]["experiment"] and set(described["tags"]) == {"a", "b"}
+
+    picture = archive.parents[1] / "figures" / "forecast_test.png"
+    assert sizes["visualization", "forecast_test"] == picture.stat().st_size
 
     others = {sent["key"]: sent["value"] for sent in by_type["log_other"]}
     assert others["Name"] == summary["name"] and others["started_from"] == "random weights"
@@ -161,7 +166,7 @@ def test_two_processes_train_one_run(command):
     summary = check_run(run)
     assert processes(run) == 2
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.yaml", "csv", "predictor", "summary.json", "tokenizer", "train.log",
+        "checkpoints", "config.yaml", "csv", "figures", "predictor", "summary.json", "tokenizer", "train.log",
     ]  # fmt: skip
     alone = validate_alone(command.market, run)
     assert alone == pytest.approx(summary["headline"], rel=1e-6)

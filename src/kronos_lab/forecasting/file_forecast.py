@@ -17,7 +17,7 @@ from kronos_lab.data.time_features import time_features
 from kronos_lab.data.trading_calendar import future_stamps_from_grid
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
-from kronos_lab.forecasting.picture import BAND, forecast_figure
+from kronos_lab.forecasting.picture import BAND, ForecastCase, forecast_figure
 from kronos_lab.forecasting.progress import SeriesProgress
 from kronos_lab.forecasting.series_batches import Series, forecast_series
 from kronos_lab.forecasting.series_input import complete_bars
@@ -121,7 +121,7 @@ def save_forecast(folder: Path, series: FileSeries, paths_PHF: np.ndarray) -> li
     table.to_csv(folder / "forecast.csv", index_label="stamp", float_format="%.8g")
     samples.to_parquet(folder / "paths.parquet", index=False)
     title = f"{series.symbol}: {len(stamps)} bars after {series.history.index[-1]}"
-    figure = forecast_figure(title, series.history, paths_PHF, stamps, series.truth)
+    figure = forecast_figure(ForecastCase(title, series.history, paths_PHF, stamps, series.truth))
     figure.savefig(folder / "forecast.png", dpi=130)
     return [folder / name for name in ("forecast.csv", "paths.parquet", "forecast.png")]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.data.market import Market
 from kronos_lab.data.split import DateSplit
 from kronos_lab.models.hub import weights_fingerprint
@@ -14,6 +15,7 @@ from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_models
+from kronos_lab.training.forecast_figures import ForecastFigures
 from kronos_lab.training.monitor import monitored
 
 if TYPE_CHECKING:
@@ -79,13 +81,25 @@ def finish_training(
         log.info("%-27s %s", name, folder / name)
 
 
-def track_models(logger: "Logger", folder: Path, models: Mapping[str, nn.Module], market: Market) -> None:
-    """Send the exported networks to the tracker, with what tells them apart; on rank 0 only."""
+def track_outcome(
+    logger: "Logger", folder: Path, models: Mapping[str, nn.Module], data: KLineDataModule, figures: ForecastFigures
+) -> None:
+    """Draw forecasts of the finetuned predictor, and send them and the exported networks to the tracker; rank 0 only.
+
+    Args:
+        logger: of the run.
+        folder: the run folder.
+        models: the networks by the name of their folder.
+        data: what was trained on.
+        figures: what is drawn.
+    """
     if rank() != 0:
         return
     exported = _exported(folder, models)
+    if "predictor" in exported:
+        figures.draw(folder, data, exported["tokenizer"], exported["predictor"], logger)
     fingerprints = {f"weights_{name}": weights_fingerprint(model) for name, model in exported.items()}
-    log_models(logger, folder, list(exported), {**fingerprints, "market_fingerprint": market.fingerprint})
+    log_models(logger, folder, list(exported), {**fingerprints, "market_fingerprint": data.market.fingerprint})
 
 
 def _exported(folder: Path, models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
