@@ -22,7 +22,6 @@ let_idle_threads_sleep()
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Train the stages that `conf/train.yaml` and the command line ask for."""
-    import time
     from functools import partial
     from pathlib import Path
     from typing import Any, cast
@@ -36,6 +35,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.folder import begin_run, this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
     from kronos_lab.runs.tracking import record_of, tracked
+    from kronos_lab.training.attempts import Attempts
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
     from kronos_lab.training.outcome import facts_of_training, finish_training, track_outcome
@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.training.tokenizer_module import TokenizerModule
     from kronos_lab.training.tuning import check_tuning
 
-    started, folder = time.time(), this_run_folder()
+    attempts = Attempts(folder := this_run_folder())
     quiet_libraries()
     prepare_ranks()
     cfg = begin_run(cfg, folder)
@@ -76,6 +76,7 @@ def main(cfg: DictConfig) -> None:
         folder=folder,
         monitor=cfg.monitor,
         checkpoint_every_n_steps=cfg.checkpoint_every_n_steps,
+        attempts=attempts,
     )
     window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
@@ -97,7 +98,9 @@ def main(cfg: DictConfig) -> None:
                 )
             )
         track_outcome(logger, folder, models, data, figures)
-    finish_training(folder, settings, market, split, starting_weights, models, outcome, started, record_of(logger))
+    finish_training(
+        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record_of(logger)
+    )
 
 
 if __name__ == "__main__":

@@ -61,12 +61,37 @@ def test_resume_and_the_environment_name_an_existing_folder(tmp_path, monkeypatc
     assert run_folder(str(tmp_path), "train", "demo") == str(tmp_path / "told")
 
 
-def test_ranks_started_from_outside_must_be_told_their_folder(tmp_path, monkeypatch):
+def test_ranks_started_one_by_one_must_be_told_their_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(InputError, match="KRONOS_LAB_RUN_DIR"):
         run_folder(str(tmp_path), "train", "demo")
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv("RANK")
+    monkeypatch.setenv("NODE_RANK", "1")  # the second of two nodes, by hand
+    with pytest.raises(InputError, match="KRONOS_LAB_RUN_DIR"):
+        run_folder(str(tmp_path), "train", "demo")
     assert not (tmp_path / "train").exists()
+
+
+def test_ranks_of_a_slurm_job_meet_in_one_folder_and_again_when_it_is_requeued(tmp_path, monkeypatch):
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_JOB_ID": "77", "SLURM_STEP_ID": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+    def folder(rank, name):
+        monkeypatch.setenv("SLURM_PROCID", str(rank))
+        return run_folder(str(tmp_path), "train", name)
+
+    monkeypatch.setattr("kronos_lab.runs.shared_folder.SECONDS_TO_MEET", 0.5)
+    with pytest.raises(InputError, match=r"rank 1 does not see the run folder of rank 0.*paths.outputs"):
+        folder(1, "a")
+    first = folder(0, "at noon")
+    assert first == str(tmp_path / "train" / "at noon")
+    assert folder(1, "a second later") == first
+    assert folder(0, "an hour later") == folder(1, "an hour later") == first
+    Path(first, "summary.json").touch()  # finished: a new job with an old number
+    assert folder(0, "next year") == folder(1, "next year") == str(tmp_path / "train" / "next year")
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_refused_run_is_removed_unless_it_holds_something(tmp_path, monkeypatch):
@@ -147,8 +172,26 @@ def test_a_run_keeps_absolute_paths_and_nothing_else_becomes_one(tmp_path, job, 
     assert saved.market.bars == f"{tmp_path}/bars" and saved.market.memberships == [f"{tmp_path}/members.txt"]
     assert (saved.market.store, saved.market.indices) == (f"{tmp_path}/new/files", None)
     cfg.model.pretrained = 20240701  # a run by its name
-    begin_run(cfg, tmp_path)
-    assert load_config(tmp_path).model.pretrained == 20240701
+    (other := tmp_path / "other").mkdir()
+    begin_run(cfg, other)
+    assert load_config(other).model.pretrained == 20240701
+
+
+def test_ranks_told_the_folder_of_an_earlier_attempt_go_on_there(tmp_path, job):
+    """As of a Slurm job that is started again: the same command, only the time in the usual name is another."""
+    first = job("seed=5")
+    first.update(name="at noon", debug=False, title="${name}")
+    begin_run(first, tmp_path)
+    again = job("seed=5")
+    again.update(name="later", debug=True, title="${name}")
+    assert begin_run(again, tmp_path) == load_config(tmp_path) == {**first, "title": "at noon"}
+    again.update(seed=6, new=1)
+    with pytest.raises(InputError, match=f"^{tmp_path} holds a run with another seed, new: choose another folder$"):
+        begin_run(again, tmp_path)
+    assert load_config(tmp_path).seed == "5"
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(InputError, match="has finished"):
+        begin_run(first, tmp_path)
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path, job):

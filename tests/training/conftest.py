@@ -84,6 +84,7 @@ class Finetune:
         from lightning.pytorch import Trainer
 
         from kronos_lab.runs.tracking import csv_logger
+        from kronos_lab.training.attempts import Attempts
         from kronos_lab.training.fit import fit_stage
 
         settings = {
@@ -101,6 +102,7 @@ class Finetune:
             folder=self.folder,
             monitor=self.monitor,
             checkpoint_every_n_steps=self.checkpoint_every,
+            attempts=Attempts(self.folder),
         )
         return module, outcome
 

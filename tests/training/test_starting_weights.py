@@ -88,10 +88,11 @@ def test_weights_of_another_shape_are_refused(trained):
         start(networks(seed=2, d_model=16), trained, None, trained)
 
 
-def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained, tmp_path):
+def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained, finetune, tmp_path):
     """A chain of two runs, the second on earlier days than the first; weights of unknown origin; a tokenizer alone."""
     from kronos_lab.data.split import DateSplit
     from kronos_lab.runs.summary import read_summary
+    from kronos_lab.training.attempts import Attempts
     from kronos_lab.training.export import export_model
     from kronos_lab.training.outcome import finish_training
 
@@ -102,7 +103,8 @@ def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained
         for part, model in models.items():
             export_model(model, folder / part)
         split = DateSplit(None, "2023-12-29", "2024-01-01", val_end, "2024-12-02", None)
-        finish_training(folder, {"name": name, "seed": 1}, small_market, split, weights, models, {}, 0.0)
+        settings, attempts, data = {"name": name, "seed": 1}, Attempts(folder), finetune.make_data()
+        finish_training(folder, settings, small_market, split, weights, models, {}, attempts, data, {})
         summary = read_summary(folder)
         return folder, summary["seen_until"], summary["started_from"]
 

@@ -94,7 +94,9 @@ def test_a_run_with_comet_interrupted_and_resumed(command):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and stderr == "interrupted\n", stderr
+    assert process.returncode == 130, stderr
+    assert stderr.startswith("interrupted by SIGINT, saved at step ") and stderr.count("\n") == 1, stderr
+    assert stderr.endswith(f"; python train.py \"resume='{run}'\"\n"), stderr
     assert "stopping after this step" in stdout and "comet upload" in stdout
     assert find_finished_training_runs(command.outputs) == []
 
@@ -104,6 +106,7 @@ def test_a_run_with_comet_interrupted_and_resumed(command):
     assert done.returncode == 0, done.stderr
     assert "resumes" in done.stdout
     summary = check_run(run)
+    assert summary["attempts"] == 2 and summary["windows_per_step"] == 32
     assert [found.folder for found in find_finished_training_runs(command.outputs, "small")] == [run]
     archives = sorted((run / "comet").glob("*.zip"), key=lambda path: path.stat().st_mtime)
     assert len(archives) == 2
@@ -165,6 +168,9 @@ def test_two_processes_train_one_run(command):
     (run,) = (command.outputs / "train").iterdir()
     summary = check_run(run)
     assert processes(run) == 2
+    assert summary["windows_per_step"] == 64 and "effective batch 64 windows" in (run / "train.log").read_text()
+    hparams = (run / "csv" / "version_0" / "hparams.yaml").read_text()
+    assert "run_tokenizer_windows_per_step: 64" in hparams
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints", "config.yaml", "csv", "figures", "predictor", "summary.json", "tokenizer", "train.log",
     ]  # fmt: skip

@@ -135,6 +135,12 @@ class KLineDataModule(LightningDataModule):
         self._windows: dict[Part, WindowIndex] = {}
         self._resume_at = (0, 0)
 
+    @property
+    def windows_per_step(self) -> int:
+        """The effective batch: windows of an optimiser step over all devices and accumulated batches, at most."""
+        accumulated = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        return self.batch_size * self._world_size * accumulated
+
     def windows(self, part: Part) -> WindowIndex:
         """The windows of a part; InputError where there are none."""
         if part not in self._windows:

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kronos_lab.errors import InputError
+from kronos_lab.errors import InputError, Interrupted
 from kronos_lab.runs.folder import remove_refused_run
+from kronos_lab.runs.lost_ranks import end_children
+from kronos_lab.runs.shared_folder import environment_rank
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -23,9 +25,9 @@ WHILE_COMPOSING = "InputError raised while resolving interpolation: "
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Decorate a `hydra.main` function: bad input, a wrong key, Ctrl-C end in one line on stderr.
 
-    Exit code 1 for errors, 130 for Ctrl-C. `debug=true` on the command line shows the stack trace. An exception
-    that is no answer to something the user gave is a bug, and keeps its trace. A run that was refused before it did
-    anything leaves no folder behind.
+    Exit code 1 for errors, 130 for Ctrl-C, 128 and its number for another signal. `debug=true` on the command line
+    shows the stack trace. An exception that is no answer to something the user gave is a bug, and keeps its trace. A
+    run that was refused before it did anything leaves no folder behind.
     """
 
     @functools.wraps(main)
@@ -33,12 +35,12 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
         _let_hydra_raise()
         try:
             main()
-        except KeyboardInterrupt:
-            _leave("interrupted", EXIT_INTERRUPTED)
+        except KeyboardInterrupt as error:
+            _leave_interrupted(error)
         except SystemExit as error:
             # Lightning answers Ctrl-C by tidying up and exiting with code 1.
             if isinstance(error.__context__, KeyboardInterrupt):
-                _leave("interrupted", EXIT_INTERRUPTED)
+                _leave_interrupted(error.__context__)
             raise
         except Exception as error:  # every kind is looked at here, and the unknown ones go on as they are
             line = explain(error)
@@ -139,8 +141,16 @@ def _one_line(text: str) -> str:
     return f"{joined} (at {full_key})" if full_key and full_key not in joined else joined
 
 
+def _leave_interrupted(error: KeyboardInterrupt) -> None:
+    if environment_rank():  # rank 0 says it
+        sys.exit(EXIT_INTERRUPTED)
+    code = 128 + error.number if isinstance(error, Interrupted) else EXIT_INTERRUPTED
+    _leave(str(error) or "interrupted", code)
+
+
 def _leave(line: str, code: int) -> None:
-    rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    rank = environment_rank()
+    end_children()
     print(f"[rank {rank}] {line}" if rank else line, file=sys.stderr, flush=True)
     sys.exit(code)
 

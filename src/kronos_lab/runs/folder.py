@@ -14,10 +14,10 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE, shared_folder
 
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
-RUN_DIR_VARIABLE = "KRONOS_LAB_RUN_DIR"
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
 WRITTEN_BEFORE_ANYTHING_HAPPENS = {CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard"}
 
@@ -61,7 +61,8 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
     A name such as 20240701 arrives as a number where it was typed without quotes.
 
     Lightning hands its child ranks the folder of rank 0. Ranks that somebody else starts (torchrun, srun) compose
-    their configuration each on its own and must be told through the environment variable KRONOS_LAB_RUN_DIR.
+    their configuration each on its own: they agree as `shared_folder` says, or are told through the environment
+    variable KRONOS_LAB_RUN_DIR.
     """
     if resume is not None:
         resume = str(resume)
@@ -74,12 +75,14 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
     told = os.environ.get(RUN_DIR_VARIABLE)
     if told:
         return str(Path(told).expanduser().absolute())
-    ranks = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    if ranks > 1 and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
-        raise InputError(f"{ranks} ranks started from outside need one run folder: set {RUN_DIR_VARIABLE}=<folder>")
-    folder = new_folder(Path(outputs) / kind, str(name))
-    _made_here.append(folder)
-    return str(folder)
+    parent = Path(outputs) / kind
+
+    def make() -> str:
+        folder = new_folder(parent, str(name))
+        _made_here.append(folder)
+        return str(folder)
+
+    return shared_folder(parent, make, finished=lambda folder: (folder / SUMMARY_FILE).is_file())
 
 
 def remove_refused_run() -> None:
@@ -148,10 +151,13 @@ def _absolute(given: Any, is_path: bool) -> Any:
 
 
 def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
-    """Configuration of a run that begins: saved in its folder; or of the one that `cfg.resume` goes on with.
+    """Configuration of a run that begins: saved in its folder; or of the one that goes on there.
+
+    A run goes on with `resume=`, or where its ranks have been told the folder of an earlier attempt, see
+    `shared_folder`.
 
     Raises:
-        InputError: other settings are given beside `resume`, or that run has finished, or it is none.
+        InputError: other settings are given than that run has, or it has finished, or it is none.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -159,17 +165,44 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
 
     if cfg.resume is None:
         make_paths_absolute(cfg)
-        if rank() == 0:
-            save_config(folder, cfg)
+        if rank() != 0:
+            return cfg
+        if (folder / CONFIG_FILE).is_file():
+            return _earlier_attempt(cfg, folder)
+        save_config(folder, cfg)
         return cfg
     asked = [
         override for override in HydraConfig.get().overrides.task if not override.startswith(("resume=", "debug="))
     ]
     if asked:
         raise InputError(f"resume= goes on with the configuration of {folder}: leave out {', '.join(asked)}")
-    if (folder / SUMMARY_FILE).is_file():
-        start = f"model.pretrained={folder}"
-        if " " in start:  # quoted for the shell, and inside for Hydra
-            start = f"\"model.pretrained='{folder}'\""
-        raise InputError(f"{folder} has finished: start a new run from it with {start}")
+    _check_unfinished(folder)
     return load_config(folder)
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on with a run."""
+    return f"python train.py {typed('resume', folder)}"
+
+
+def typed(key: str, value: Any) -> str:
+    """`key=value` as it is typed: quoted for the shell, and inside for Hydra, where there are spaces."""
+    return f"\"{key}='{value}'\"" if " " in str(value) else f"{key}={value}"
+
+
+def _check_unfinished(folder: Path) -> None:
+    if (folder / SUMMARY_FILE).is_file():
+        raise InputError(f"{folder} has finished: start a new run from it with {typed('model.pretrained', folder)}")
+
+
+def _earlier_attempt(cfg: DictConfig, folder: Path) -> DictConfig:
+    _check_unfinished(folder)
+    earlier = load_config(folder)
+    again = cfg.copy()
+    again.update(name=earlier.name, debug=earlier.get("debug"))  # the usual name is made of the time
+    now, before = (OmegaConf.to_container(one, resolve=True) for one in (again, earlier))
+    assert isinstance(now, dict) and isinstance(before, dict)
+    different = [str(key) for key in {**now, **before} if now.get(key) != before.get(key)]
+    if different:
+        raise InputError(f"{folder} holds a run with another {', '.join(different)}: choose another folder")
+    return earlier

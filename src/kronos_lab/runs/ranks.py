@@ -4,12 +4,12 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.lost_ranks import end_with_parent, watch_children
+from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE, environment_rank
 from kronos_lab.runs.trainer_settings import blame, check_trainer_settings
 
 if TYPE_CHECKING:
@@ -25,19 +25,16 @@ def rank() -> int:
 
 def prepare_ranks() -> None:
     """Let further processes of this job start as they should, say only warnings, and end with what started them."""
-    if rank() == 0:
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    rank_zero_only.rank = environment_rank()  # type: ignore[attr-defined]  # Lightning knows it only later on a node started by hand
+    if "LOCAL_RANK" not in os.environ:
         _repeat_job_in_child_ranks()
+    if rank() == 0:
         return
     logging.getLogger().setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all ranks: rank 0 answers for them
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent has ended: a rank left alone would wait for the others, holding its GPU."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    end_with_parent(rank())
 
 
 def _repeat_job_in_child_ranks() -> None:
@@ -57,25 +54,47 @@ def _repeat_job_in_child_ranks() -> None:
 
 
 def check_ranks(trainer: "Trainer") -> None:
-    """Refuse several processes inside a sweep: each would begin the whole sweep again.
+    """Refuse processes that would not find each other, or would each begin something of their own.
 
     Raises:
-        InputError: `-m` and more than one device.
+        InputError: `-m` and more than one device; another number of processes than were started from outside;
+            several nodes and nobody who started them all.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise InputError("a sweep (-m) trains on one device per job: leave out trainer.devices and trainer.num_nodes")
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment | TorchElasticEnvironment):
+        launcher = "srun" if isinstance(environment, SLURMEnvironment) else "torchrun"
+        if environment.world_size() != trainer.world_size:
+            raise InputError(
+                f"trainer.devices × trainer.num_nodes is {trainer.world_size}, but {launcher} has started "
+                f"{environment.world_size()} processes: make them equal"
+            )
+    elif trainer.num_nodes > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
+        raise InputError(
+            f"trainer.num_nodes={trainer.num_nodes}: start it with torchrun or srun, or on every node with "
+            f"MASTER_ADDR, MASTER_PORT, NODE_RANK and {RUN_DIR_VARIABLE} in the environment"
+        )
 
 
 def build_trainer(make_trainer: Callable[..., "Trainer"], **arguments: Any) -> "Trainer":
     """Lightning's Trainer; what is wrong with `trainer.*` becomes an `InputError`."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment
     from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch.strategies.launchers import subprocess_script
 
     settings = getattr(make_trainer, "keywords", {})
     check_trainer_settings(settings)
+    # Lightning's watch looks every five seconds and ends everything, this process included, without a word.
+    subprocess_script._launch_process_observer = watch_children  # type: ignore[assignment]
     try:
+        if SLURMEnvironment.detect():
+            # Its own requeueing saves at any moment, even within a step, and resumes either stage from what it saved.
+            arguments["plugins"] = [*arguments.get("plugins", []), SLURMEnvironment(auto_requeue=False)]
         return make_trainer(**arguments)
-    except (TypeError, ValueError, MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise InputError(blame(settings, str(error))) from error

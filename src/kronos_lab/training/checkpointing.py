@@ -1,15 +1,16 @@
 """Checkpoints to resume from and to choose the best by; what others use is exported, see `export`."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import resume_command
 from kronos_lab.training.monitor import ValidationMetric
 
 
@@ -17,15 +18,48 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: a full disk or a kill never harms the previous one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write, flush to the disk, rename."""
+        """Write, flush to the disk, rename.
+
+        Raises:
+            InputError: the disk is full or broken.
+        """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+            _sync_folder(target.parent)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)  # make room
+            problem = _of_the_disk(error)
+            if problem is None:
+                raise
+            raise InputError(
+                f"{target} cannot be written: {problem.strerror}. The checkpoint before it is kept; then "
+                f"{resume_command(target.parent.parent)}"
+            ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name of a file survive a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _of_the_disk(error: BaseException) -> OSError | None:
+    """The OSError behind what torch.save makes of it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, OSError):
+        seen = seen.__cause__ or seen.__context__
+    return seen
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -38,6 +72,7 @@ class BestCheckpoint(ModelCheckpoint):
             monitor=f"{stage}/{metric.name}",
             mode=metric.mode,
             save_top_k=1,
+            save_on_train_epoch_end=False,  # but after each validation, also one that a resumed run makes up for
             enable_version_counter=False,
         )
 
@@ -53,57 +88,6 @@ class BestCheckpoint(ModelCheckpoint):
                 "best_k_models": {best: state_dict["best_model_score"]},
             }
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
-
-
-class LastCheckpoint(Checkpoint):
-    """Keeps the checkpoint from which an interrupted run goes on: saved every N steps and after every epoch.
-
-    Where the step is one that `may_save` excludes, the next one is saved.
-
-    Placed after `BestCheckpoint` in the list of callbacks, and a `Checkpoint` like it, it runs after it: what it saves
-    knows the best of the epoch that has just ended.
-    """
-
-    def __init__(self, path: Path, every_n_steps: int) -> None:
-        self.path, self.every_n_steps = path, every_n_steps
-        self._saved_at = 0  # step of the last checkpoint
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the folder: from here on the run is one to keep, see `remove_refused_run`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._saved_at = trainer.global_step
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save where the optimiser has completed a multiple of N steps since the last checkpoint."""
-        due = trainer.global_step // self.every_n_steps > self._saved_at // self.every_n_steps
-        if due and may_save(trainer, batch_idx):
-            self._save(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save at the end of the epoch, its validation included."""
-        self._save(trainer)
-
-    def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path)
-        self._saved_at = trainer.global_step
-
-
-def may_save(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint made at the end of this batch is one to go on from.
-
-    Gradients still being accumulated are not in a checkpoint. A validation that follows this batch would be left out
-    by a run that goes on from here: the one of the epoch's end, of `trainer.val_check_interval`, or the last one where
-    `trainer.max_steps` or `trainer.max_time` end training. The end of an epoch is saved when all is done.
-    """
-    batches, loop = batch_idx + 1, trainer.fit_loop
-    if batches == trainer.num_training_batches or (trainer.should_stop and loop._can_stop_early):
-        return False
-    assert loop._data_fetcher is not None
-    if loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # Lightning's own answer: counted in several ways
-        return False
-    return batches % trainer.accumulate_grad_batches == 0
 
 
 def best_checkpoint(folder: Path, stage: str) -> dict[str, Any]:

@@ -11,24 +11,27 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import resume_command
+from kronos_lab.runs.lost_ranks import advise, explain_lost_connection
 from kronos_lab.runs.ranks import build_trainer, check_ranks
 from kronos_lab.runs.tracking import log_facts
-from kronos_lab.runs.trainer_settings import blame
+from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.checkpointing import (
     AtomicCheckpointIO,
     BestCheckpoint,
-    LastCheckpoint,
     best_checkpoint,
 )
 from kronos_lab.training.export import export_model
 from kronos_lab.training.interruption import StopBetweenSteps
+from kronos_lab.training.last_checkpoint import LastCheckpoint, checkpoint_to_resume
+from kronos_lab.training.limits import StepLimit, TimeLimit
 from kronos_lab.training.monitor import choose_monitor
 from kronos_lab.training.stage_module import StageModule
-from kronos_lab.training.step_limit import StepLimit
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def fit_stage(
     folder: Path,
     monitor: str | Mapping[str, str],
     checkpoint_every_n_steps: int,
+    attempts: Attempts,
 ) -> dict[str, float]:
     """Train until the end, load and export the best weights, and return the validation that chose them.
 
@@ -68,6 +72,7 @@ def fit_stage(
         folder: the run folder.
         monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
         checkpoint_every_n_steps: see `LastCheckpoint`.
+        attempts: counts the time.
 
     Raises:
         InputError: there is no such metric, no window, or a validation is no number.
@@ -81,21 +86,24 @@ def fit_stage(
     _check_end_of_training(settings)
     module.max_steps = settings.get("max_steps") or -1
     checkpoints = folder / "checkpoints"
-    last = checkpoints / f"{module.stage}-last.ckpt"
+    last, best = (checkpoints / f"{module.stage}-{which}.ckpt" for which in ("last", "best"))
+    saving = LastCheckpoint(last, checkpoint_every_n_steps, attempts)
     if not settings.get("enable_progress_bar", True):  # Lightning refuses to have it switched off and given
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     trainer = build_trainer(
         make_trainer,
-        max_steps=-1,  # `StepLimit` in its place
+        max_steps=-1,  # `StepLimit` in its place, and `TimeLimit`
+        max_time=None,
         precision=settings.get("precision") or default_precision(settings["accelerator"]),
         gradient_clip_val=module.optimisation.gradient_clip,
         logger=logger,
         callbacks=[
             *callbacks,
             StepLimit(module.max_steps),
-            StopBetweenSteps(last),
+            _time_limit(settings),
             BestCheckpoint(checkpoints, module.stage, metric),
-            LastCheckpoint(last, checkpoint_every_n_steps),
+            saving,
+            StopBetweenSteps(saving),
         ],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
@@ -104,6 +112,12 @@ def fit_stage(
     epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
     if epochs is not None and every is not None and 0 < epochs < every:
         raise InputError(f"trainer.check_val_every_n_epoch={every} with {epochs} epochs: never validated, lower it")
+    if isinstance(settings.get("val_check_interval"), str | Mapping):
+        log.warning(
+            "trainer.val_check_interval=%s goes by the clock: a resumed run validates at other steps than one that was "
+            "not interrupted", settings["val_check_interval"],
+        )  # fmt: skip
+    data.trainer = trainer
     log.info("%s: %s", module.stage, _describe(trainer, data))
     log.info("%s: %s", module.stage, _count_parameters(module))
     log_facts(
@@ -111,27 +125,41 @@ def fit_stage(
         {
             f"{module.stage}_world_size": trainer.world_size,
             f"{module.stage}_precision": trainer.precision,
-            f"{module.stage}_windows_per_step": _windows_per_step(trainer, data),
+            f"{module.stage}_windows_per_step": data.windows_per_step,
         },
     )
-    if last.is_file():
-        log.info("%s: resumes %s", module.stage, last)
-    with warnings.catch_warnings():
-        for message in NOT_SO_HERE:
-            warnings.filterwarnings("ignore", message)
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
-        except ValueError as error:
-            if "`val_check_interval`" in str(error):  # more batches than an epoch has: known when there are batches
-                raise InputError(blame(settings, str(error))) from error
-            raise
-    best = best_checkpoint(checkpoints, module.stage)
-    module.load_state_dict(best["state_dict"])
+    resumed = checkpoint_to_resume(last, best)
+    if resumed:
+        log.info("%s: resumes %s", module.stage, resumed)
+    _train(trainer, module, data, resumed, f"go on with  {resume_command(folder)}")
+    chosen = best_checkpoint(checkpoints, module.stage)
+    module.load_state_dict(chosen["state_dict"])
     module.finish()
     if trainer.is_global_zero:
         for name, model in module.models.items():
             export_model(model, folder / name)
-    return {f"{module.stage}/{name}": value for name, value in best["validation"].items()}
+    return {f"{module.stage}/{name}": value for name, value in chosen["validation"].items()}
+
+
+def _train(trainer: Trainer, module: StageModule, data: KLineDataModule, resumed: Path | None, advice: str) -> None:
+    """`trainer.fit`, with Lightning's errors about settings and lost ranks in this project's words."""
+    with warnings.catch_warnings():
+        for message in NOT_SO_HERE:
+            warnings.filterwarnings("ignore", message)
+        try:
+            advise(advice)
+            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
+        except ValueError as error:
+            if "`val_check_interval`" in str(error):  # more batches than an epoch has: known when there are batches
+                raise InputError(
+                    f"trainer.val_check_interval={trainer.val_check_interval}: {str(error).strip()}"
+                ) from error
+            raise
+        except RuntimeError as error:
+            explain_lost_connection(error, trainer.global_rank)
+            raise
+        finally:
+            advise(None)
 
 
 def default_precision(accelerator: str) -> str:
@@ -155,16 +183,19 @@ def _check_end_of_training(settings: Mapping[str, Any]) -> None:
             )
 
 
+def _time_limit(settings: Mapping[str, Any]) -> TimeLimit:
+    try:
+        return TimeLimit(settings.get("max_time"))
+    except (MisconfigurationException, TypeError) as error:
+        raise InputError(f"trainer.max_time={settings['max_time']}: {error}") from error
+
+
 def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     kind = type(trainer.accelerator).__name__.removesuffix("Accelerator")
-    windows = _windows_per_step(trainer, data)
-    return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {windows} windows a step"
+    batch = f"effective batch {data.windows_per_step} windows"
+    return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {batch}"
 
 
 def _count_parameters(module: StageModule) -> str:
     sizes = [(p.numel(), p.requires_grad) for p in module.get_submodule(module.stage).parameters()]
     return f"trains {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters"
-
-
-def _windows_per_step(trainer: Trainer, data: KLineDataModule) -> int:
-    return data.batch_size * trainer.world_size * trainer.accumulate_grad_batches

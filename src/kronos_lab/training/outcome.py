@@ -15,6 +15,7 @@ from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_models
+from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.forecast_figures import ForecastFigures
 from kronos_lab.training.monitor import monitored
 
@@ -37,7 +38,8 @@ def finish_training(
     starting_weights: Sequence[str],
     models: Mapping[str, nn.Module],
     outcome: Mapping[str, float],
-    started: float,
+    attempts: Attempts,
+    data: KLineDataModule,
     record: Mapping[str, Any],
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
@@ -50,7 +52,8 @@ def finish_training(
         starting_weights: what `load_starting_weights` loaded.
         models: the networks by the name of their folder; those exported are summarised.
         outcome: validation metrics of the exported weights.
-        started: `time.time()` when the run began.
+        attempts: the processes the run has taken.
+        data: its windows.
         record: where the tracker's record is, see `record_of`.
     """
     if rank() != 0:
@@ -65,10 +68,12 @@ def finish_training(
         market=market.name,
         market_fingerprint=market.fingerprint,
         weights={name: weights_fingerprint(model) for name, model in exported.items()},
-        started=started,
+        started=attempts.started - attempts.earlier_seconds,
         headline=outcome,
         further={
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
+            "windows_per_step": data.windows_per_step,
+            "attempts": attempts.number,
             "started_from": describe_origin(starting_weights),
             **record,
         },
