@@ -135,6 +135,10 @@ def test_the_comet_archive_holds_the_figures_and_the_report(runs):
     assert str(metrics["excess"]["index"]["with_cost"]["annual_return"])[:12] in messages
     for file in ("report.html", "metrics.json", "equity"):
         assert file in messages
+    summary = json.loads((finished(runs, "csi300") / "summary.json").read_text())
+    assert summary["comet"]["archive"] == archive.name
+    for fact in (summary["git"]["revision"], summary["market"]["fingerprint"], summary["weights"]["predictor"]):
+        assert f'"value":"{fact}"' in messages
 
 
 def test_all_is_compared_with_equal_weight_alone(runs):

@@ -74,7 +74,7 @@ def test_the_schedule_is_that_of_the_whole_budget(patient):
     for name, callbacks in (("whole", ()), ("early", (early(),))):
         run = patient.changed(folder=patient.folder / name, callbacks=(*callbacks, LearningRateMonitor("step")))
         run.fit("tokenizer")
-        rates[name] = validations(run, "lr-AdamW/decayed")
+        rates[name] = validations(run, "tokenizer/lr/decayed")
     assert (len(rates["whole"]), len(rates["early"])) == (48, 24)
     assert rates["early"] == rates["whole"][:24]
 

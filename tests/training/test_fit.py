@@ -144,7 +144,7 @@ def test_a_short_run_ends_with_a_validation_and_weights(finetune, limit, steps, 
 
 def test_the_schedule_ends_with_the_last_step(finetune):
     finetune.changed(trainer=(("max_steps", 11),), callbacks=(learning_rates(),)).fit("tokenizer")
-    rates = finetune.metrics()["lr-AdamW/decayed"].dropna()
+    rates = finetune.metrics()["tokenizer/lr/decayed"].dropna()
     assert len(rates) == 11
     assert rates.iloc[-1] < 1e-3 * rates.max()
 

@@ -146,7 +146,7 @@ def check_archive(archive, summary):
     settings = {sent["param"]["paramName"] for sent in by_type["parameter_msg"] if "param" in sent}
     assert {"data|lookback", "model|name", "seed", "optim|predictor|optimizer|lr"} <= settings
     metrics = {sent["metric"]["metricName"] for sent in by_type["metric_msg"]}
-    assert any(name.startswith("lr-") for name in metrics)
+    assert {"tokenizer/lr/decayed", "predictor/lr/decayed"} <= metrics
     for stage in ("tokenizer", "predictor"):
         logged = (
             "train_loss",

@@ -8,7 +8,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -135,7 +135,10 @@ class StageModule(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over what is trained, schedule over all steps of the stage."""
         steps = self.trainer.estimated_stepping_batches
-        return self.optimisation.configure(self, int(steps if self.max_steps < 0 else min(steps, self.max_steps)))
+        made = self.optimisation.configure(self, int(steps if self.max_steps < 0 else min(steps, self.max_steps)))
+        if isinstance(made, dict):  # with a schedule; both stages count their steps from 0
+            cast(dict[str, Any], made)["lr_scheduler"]["name"] = f"{self.stage}/lr"
+        return made
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights belong to and how they did, as plain containers."""
