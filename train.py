@@ -39,6 +39,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.training.fit import fit_stage
     from kronos_lab.training.monitor import choose_monitor
     from kronos_lab.training.outcome import facts_of_training, finish_training, track_outcome
+    from kronos_lab.training.parent_comparison import ParentComparison
     from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
@@ -66,6 +67,7 @@ def main(cfg: DictConfig) -> None:
     starting_weights = load_starting_weights(
         tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
     )
+    quality = ParentComparison(instantiate(cfg.evaluation), stages, tokenizer, predictor, cfg.model.pretrained)
     figures, logger = instantiate(cfg.figures), instantiate(cfg.logger, folder=str(folder))
     fit = partial(
         fit_stage,
@@ -97,9 +99,11 @@ def main(cfg: DictConfig) -> None:
                     **window,
                 )
             )
+        comparison = quality.run(tokenizer, predictor, data, instantiate(cfg.trainer), logger, folder)
         track_outcome(logger, folder, models, data, figures)
+    record = record_of(logger)
     finish_training(
-        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record_of(logger)
+        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record, comparison
     )
 
 

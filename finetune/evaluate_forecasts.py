@@ -17,13 +17,8 @@ from kronos_lab.runs.threads import let_idle_threads_sleep
 
 if TYPE_CHECKING:
     from kronos_lab.evaluation.close_paths import ClosePaths
-    from kronos_lab.evaluation.manifest import Manifest
     from kronos_lab.models.predictor import Kronos
     from kronos_lab.models.tokenizer import KronosTokenizer
-    from kronos_lab.runs.checkpoint import Checkpoint
-    from kronos_lab.runs.provenance import WindowSettings
-
-    Pair = tuple[KronosTokenizer, Kronos]
 
 register_resolvers()
 let_idle_threads_sleep()
@@ -44,21 +39,24 @@ def main(cfg: DictConfig) -> None:
 
     from kronos_lab.data.settings import switch
     from kronos_lab.data.split import parse_day
-    from kronos_lab.evaluation.comparison import UNTRAINED, compare
+    from kronos_lab.evaluation.comparison import PARENT, UNTRAINED, compare
     from kronos_lab.evaluation.daily_figures import Outcome
-    from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+    from kronos_lab.evaluation.manifest import Manifest
+    from kronos_lab.evaluation.on_ranks import forecast_on_ranks
     from kronos_lab.evaluation.oracle import oracle_scores
     from kronos_lab.evaluation.run_outcome import finish_evaluation
+    from kronos_lab.models.pair import untrained_like
     from kronos_lab.runs.checkpoint import find_checkpoint
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
+    from kronos_lab.runs.market import open_market
     from kronos_lab.runs.provenance import knowledge_warnings, training_config, window_settings
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     prepare_ranks()
-    market, outputs = instantiate(cfg.market), Path(cfg.paths.outputs)
+    market, outputs = open_market(cfg, folder), Path(cfg.paths.outputs)
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint)
     log.info("checkpoint  %s", checkpoint.title)
     is_given = cfg.parent not in (None, UNTRAINED)
@@ -68,12 +66,12 @@ def main(cfg: DictConfig) -> None:
     cfg.data = asdict(window)
     if rank() == 0:
         save_config(folder, cfg)
-    size = ManifestSize(**cfg.evaluation.test)
-    size.check("evaluation.test", least_days=1)
+    settings = instantiate(cfg.evaluation)
+    settings.test_size.check("evaluation.test", least_days=1)
     test_start, test_end = instantiate(cfg.split).days("test")
-    start = test_start if cfg.evaluation.start is None else parse_day("evaluation.start", cfg.evaluation.start)
-    end = test_end if cfg.evaluation.end is None else parse_day("evaluation.end", cfg.evaluation.end)
-    manifest = Manifest(market, cfg.universe.name, window, start, end, size)
+    start = test_start if cfg.start is None else parse_day("start", cfg.start)
+    end = test_end if cfg.end is None else parse_day("end", cfg.end)
+    manifest = Manifest(market, cfg.universe.name, window, start, end, settings.test_size)
     scores = {"oracle": oracle_scores(manifest)} if switch("oracle", cfg.oracle) else {}
     warnings = [*checkpoint.warnings, *knowledge_warnings(checkpoint, trained, manifest.days[0])]
     if parent is not None:
@@ -81,12 +79,21 @@ def main(cfg: DictConfig) -> None:
         known = knowledge_warnings(parent, training_config(parent), manifest.days[0])
         warnings += [f"parent: {line}" for line in known]
 
-    models, forecasts, before = forecast_both(cfg, window, checkpoint, parent, manifest)
+    def forecast(models: "tuple[KronosTokenizer, Kronos]") -> "ClosePaths":
+        forecaster = settings.forecaster(*models, window, cfg.forecast.precision)
+        return forecast_on_ranks(instantiate(cfg.trainer), forecaster, manifest, settings.path_settings)
+
+    models = checkpoint.load()
+    before, forecasts = None, forecast(models)
+    if parent is not None:
+        before = PARENT, forecast(parent.load())
+    elif cfg.parent == UNTRAINED:
+        before = UNTRAINED, forecast(untrained_like(*models, seed=cfg.seed))
     if rank() != 0:
         return
     finish_evaluation(
         folder,
-        compare(Outcome(manifest), forecasts, before, scores, cfg.evaluation.seed),
+        compare(Outcome(manifest), forecasts, before, scores, settings.seed),
         settings=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
         market=market,
         models=models,
@@ -94,51 +101,6 @@ def main(cfg: DictConfig) -> None:
         warnings=warnings,
         started=started,
     )
-
-
-def forecast_both(
-    cfg: DictConfig,
-    window: "WindowSettings",
-    checkpoint: "Checkpoint",
-    parent: "Checkpoint | None",
-    manifest: "Manifest",
-) -> "tuple[Pair, ClosePaths, tuple[str, ClosePaths] | None]":
-    """The checkpoint's models and forecasts, and name and forecasts of what they are compared with."""
-    from functools import partial
-
-    from hydra.utils import instantiate
-
-    from kronos_lab.evaluation.close_paths import PathSettings
-    from kronos_lab.evaluation.comparison import PARENT, UNTRAINED
-    from kronos_lab.evaluation.on_ranks import forecast_on_ranks
-    from kronos_lab.forecasting.forecaster import Forecaster
-    from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab.models.pair import untrained_like
-
-    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
-    make_forecaster = partial(
-        Forecaster,
-        clip=window.clip,
-        rescale=window.rescale,
-        overflow=cfg.forecast.overflow,
-        hop=cfg.forecast.hop,
-        dependency_rope=cfg.forecast.dependency_rope,
-        precision=cfg.forecast.precision,
-    )
-    forecast = partial(
-        forecast_on_ranks,
-        instantiate(cfg.trainer),
-        manifest=manifest,
-        settings=PathSettings(sampling, cfg.evaluation.paths, cfg.evaluation.seed, cfg.evaluation.batch_size),
-    )
-    models = checkpoint.load()
-    forecasts = forecast(make_forecaster(*models))
-    if parent is not None:
-        return models, forecasts, (PARENT, forecast(make_forecaster(*parent.load())))
-    if cfg.parent == UNTRAINED:
-        untrained = make_forecaster(*untrained_like(*models, seed=cfg.seed))
-        return models, forecasts, (UNTRAINED, forecast(untrained))
-    return models, forecasts, None
 
 
 if __name__ == "__main__":

@@ -114,12 +114,14 @@ def test_scores_are_returns_from_the_last_close_of_the_store(forecasts, small_ma
 
 
 def test_changing_tomorrows_bar_never_changes_todays_score(forecasts, small_market, tmp_path):
+    from kronos_lab.data.bars import Bars
+
     bars = small_market.bars("csi300")
     today = small_market.calendar[-6]
     later = bars.position_M > small_market.calendar.get_loc(today)
     values = np.array(bars.values_MF)
     values[later] *= 1.05
-    changed = type(bars)(bars.symbols, values, bars.position_M, bars.offsets, bars.calendar, bars.session_L)
+    changed = Bars(bars.symbols, values, bars.position_M, bars.offsets, bars.calendar, bars.session_L)
     before, after = scores(forecasts), scores(forecast(tmp_path, small_market, changed))
     pd.testing.assert_frame_equal(before.loc[:today], after.loc[:today], check_exact=True)
     assert not before.loc[today:].iloc[1:].equals(after.loc[today:].iloc[1:])

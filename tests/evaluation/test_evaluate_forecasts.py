@@ -13,11 +13,12 @@ TINY = ROOT / "tests" / "data" / "golden" / "tiny"
 REFUSED = {
     "evaluation.test.days=0": "evaluation.test.days=0 must be a whole number, at least 1",
     "evaluation.test.names=2": "evaluation.test.names=2 must be a whole number, at least 5",
+    "forecast.temperature=0": "temperature=0 must be a number above 0",
     "evaluation.paths=0": "evaluation.paths=0 must be a whole number, at least 1",
     "oracle=true": "oracle=true: only of the built-in market",
     "parent=nowhere": "there is no nowhere: give a run folder",
-    "evaluation.start=2025-01-08": "nothing to compare: universe csi300 of market small",
-    "evaluation.start=2025": "evaluation.start=2025 is no date",
+    "start=2025-01-08": "nothing to compare: universe csi300 of market small",
+    "start=2025": "start=2025 is no date",
     "trainer.devices=0": "trainer.devices=0: ",
     "evaluation.tset.days=1": "there is no setting or group 'evaluation.tset.days'",
 }

@@ -56,7 +56,7 @@ def test_every_experiment_composes_and_names_what_exists(experiment):
     trainer = instantiate(cfg.trainer)
     inspect.signature(trainer.func).bind(**trainer.keywords)
     assert not trainer.keywords["use_distributed_sampler"]
-    assert set(instantiate(cfg.callbacks)) == {"progress", "learning_rate", "system"}
+    assert set(instantiate(cfg.callbacks)) == {"progress", "learning_rate", "system", "forecasts"}
 
 
 def test_an_experiment_that_another_script_cannot_use_is_one_line():

@@ -14,8 +14,12 @@ SMALL = [
     "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
     "model.epochs=1", "split.train_end=20240329", "split.val_start=20240401", "split.val_end=20240628",
     "model.tokenizer.d_model=16", "model.predictor.d_model=16", "trainer.accelerator=cpu", "logger=csv",
+    "evaluation.validation.days=2", "evaluation.test.days=3", "evaluation.paths=1",
 ]  # fmt: skip
 REFUSED = {
+    "evaluation.test.names=3": "evaluation.test.names=3 must be a whole number, at least 5",
+    "forecast.temperature=0": "temperature=0 must be a number above 0",
+    "monitor.predictor=val_coverage": "monitor.predictor=val_coverage is no metric of the predictor stage",
     "split.test_start=null": "split.test_start=null is no date",
     "trainer.precision=foo": "trainer.precision=foo: ",
     "trainer.devices=0": "trainer.devices=0: ",

@@ -16,6 +16,7 @@ SMALL = (
     "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
     "model.epochs=2", "split.train_end=2024-03-29", "split.val_start=2024-04-01", "split.val_end=2024-06-28",
     "model.tokenizer.d_model=16", "model.predictor.d_model=16", "trainer.log_every_n_steps=2",
+    "evaluation.validation.days=4", "evaluation.test.days=30", "evaluation.test.names=6", "evaluation.paths=2",
 )  # fmt: skip
 
 
@@ -172,10 +173,18 @@ def test_two_processes_train_one_run(command):
     hparams = (run / "csv" / "version_0" / "hparams.yaml").read_text()
     assert "run_tokenizer_windows_per_step: 64" in hparams
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.yaml", "csv", "figures", "predictor", "summary.json", "tokenizer", "train.log",
+        "checkpoints", "config.yaml", "csv", "evaluation.csv", "evaluation_by_day.parquet", "figures", "predictor",
+        "summary.json", "tokenizer", "train.log",
     ]  # fmt: skip
     alone = validate_alone(command.market, run)
-    assert alone == pytest.approx(summary["headline"], rel=1e-6)
+    assert alone == pytest.approx({name: summary["headline"][name] for name in alone}, rel=1e-6)
+    validation, test = forecast_alone(command.market, run)
+    for name, figure in {"val_rank_ic": "rank_ic_h", "val_crps": "crps", "val_coverage": "coverage"}.items():
+        assert summary["headline"][f"predictor/{name}"] == pytest.approx(validation[figure], rel=1e-6)
+    finetuned = summary["evaluation"]["rows"]["finetuned"]
+    assert test == pytest.approx({figure: finetuned[figure] for figure in test}, rel=1e-6)
+    assert list(summary["evaluation"]["rows"])[:3] == ["untrained", "finetuned", "finetuned − untrained"]
+    assert summary["evaluation"]["verdict"] in (run / "train.log").read_text()
 
 
 @pytest.mark.slow
@@ -211,7 +220,8 @@ def test_four_processes_train_one_run(command):
     run = command.outputs / "train" / "four"
     assert processes(run) == 4
     assert last_checkpoint(run)["global_step"] == 10
-    assert validate_alone(command.market, run) == pytest.approx(check_run(run)["headline"], rel=1e-6)
+    alone, headline = validate_alone(command.market, run), check_run(run)["headline"]
+    assert alone == pytest.approx({name: headline[name] for name in alone}, rel=1e-6)
 
 
 def last_checkpoint(run):
@@ -223,6 +233,31 @@ def last_checkpoint(run):
 def processes(run):
     """How many processes shared the windows; what is asked for is not always what one gets."""
     return last_checkpoint(run)["KLineDataModule"]["world_size"]
+
+
+def forecast_alone(market, run):
+    """Figures of a run's exported weights on its validation and its test pairs, forecast in this one process."""
+    from hydra.utils import instantiate
+
+    from kronos_lab.evaluation.close_paths import forecast_closes
+    from kronos_lab.evaluation.daily_figures import Outcome, mean_figures
+    from kronos_lab.evaluation.manifest import Manifest
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+    from kronos_lab.runs.folder import load_config
+    from kronos_lab.training.forecast_validation import window_of
+
+    cfg = load_config(run)
+    data = instantiate(cfg.data, _partial_=True)(market=market, universe="csi300", split=instantiate(cfg.split))
+    settings, window = instantiate(cfg.evaluation), window_of(data)
+    networks = KronosTokenizer.from_pretrained(run / "tokenizer"), Kronos.from_pretrained(run / "predictor")
+    found = []
+    for part, size in (("val", settings.validation_size), ("test", settings.test_size)):
+        manifest = Manifest(market, "csi300", window, *data.split.days(part), size)
+        forecaster = settings.forecaster(*networks, window, "float32")
+        paths = forecast_closes(forecaster, manifest, settings.path_settings, (1, data.horizon))
+        found.append(mean_figures(Outcome(manifest).of_paths(paths)))
+    return found
 
 
 def validate_alone(market, run):

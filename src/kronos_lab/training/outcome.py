@@ -10,6 +10,7 @@ from torch import nn
 from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.data.market import Market
 from kronos_lab.data.split import DateSplit
+from kronos_lab.evaluation.comparison import Comparison
 from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
@@ -41,6 +42,7 @@ def finish_training(
     attempts: Attempts,
     data: KLineDataModule,
     record: Mapping[str, Any],
+    comparison: Comparison | None,
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
 
@@ -55,6 +57,7 @@ def finish_training(
         attempts: the processes the run has taken.
         data: its windows.
         record: where the tracker's record is, see `record_of`.
+        comparison: of the exported weights with their parent, if there is one.
     """
     if rank() != 0:
         return
@@ -69,13 +72,14 @@ def finish_training(
         market_fingerprint=market.fingerprint,
         weights={name: weights_fingerprint(model) for name, model in exported.items()},
         started=attempts.started - attempts.earlier_seconds,
-        headline=outcome,
+        headline={**outcome, **(comparison.headline if comparison else {})},
         further={
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
             "windows_per_step": data.windows_per_step,
             "attempts": attempts.number,
             "started_from": describe_origin(starting_weights),
             **record,
+            "evaluation": comparison.describe() if comparison else None,
         },
     )
     for name, value in outcome.items():

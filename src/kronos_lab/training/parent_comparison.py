@@ -1,0 +1,102 @@
+"""The end of a finetune: did it help? The weights it started from and those it made, on one test manifest."""
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+
+from kronos_lab.data.datamodule import KLineDataModule
+from kronos_lab.errors import InputError
+from kronos_lab.evaluation.close_paths import ClosePaths
+from kronos_lab.evaluation.comparison import PARENT, UNTRAINED, Comparison, compare
+from kronos_lab.evaluation.comparison_files import publish_comparison
+from kronos_lab.evaluation.daily_figures import Outcome
+from kronos_lab.evaluation.manifest import Manifest
+from kronos_lab.evaluation.on_ranks import forecast_on_ranks
+from kronos_lab.evaluation.settings import EvaluationSettings
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.ranks import rank
+from kronos_lab.runs.tracking import log_table
+from kronos_lab.training.forecast_validation import window_of
+
+log = logging.getLogger(__name__)
+
+
+class ParentComparison:
+    """Keeps the weights a finetune starts from and compares them with those it ends with.
+
+    Made before training, of networks that hold the parent's weights; a run that goes on makes it anew, as it begins
+    with the same weights again.
+
+    Args:
+        settings: the test pairs and how they are forecast; `test.days=0` for no comparison.
+        stages: what is trained; without the predictor there is nothing to forecast with.
+        tokenizer: copied.
+        predictor: copied.
+        pretrained: what the predictor was loaded from; None where it is random.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        stages: tuple[str, ...],
+        tokenizer: KronosTokenizer,
+        predictor: Kronos,
+        pretrained: str | None,
+    ) -> None:
+        self.settings, self.wanted = settings, settings.test_size.days != 0
+        if self.wanted and "predictor" not in stages:
+            log.info("the tokenizer alone makes no forecasts: there will be no comparison with its parent")
+            self.wanted = False
+        self.name = UNTRAINED if pretrained is None else PARENT
+        self._parent = copy.deepcopy((tokenizer, predictor)) if self.wanted else None
+
+    def run(
+        self,
+        tokenizer: KronosTokenizer,
+        predictor: Kronos,
+        data: KLineDataModule,
+        make_trainer: Callable[..., Trainer],
+        logger: Logger,
+        folder: Path,
+    ) -> Comparison | None:
+        """Forecast with both, and leave the table in the log, in the run folder and with the logger.
+
+        Args:
+            tokenizer: as trained; stays as it is.
+            predictor: the same.
+            data: its market, universe, test days and window.
+            make_trainer: `Trainer` with the configured arguments.
+            logger: where the table goes.
+            folder: the run folder.
+
+        Returns:
+            On rank 0 the comparison; None on others, or where there is none.
+        """
+        if self._parent is None:
+            return None
+        start, end = data.split.days("test")
+        try:
+            manifest = Manifest(data.market, data.universe, window_of(data), start, end, self.settings.test_size)
+        except InputError as error:  # training is done: what is missing is only the table
+            log.warning("no comparison with the parent: %s", error)
+            return None
+        log.info("comparing %s and finetuned on %s forecasts of the test part", self.name, f"{len(manifest):,}")
+
+        def forecast(models: tuple[KronosTokenizer, Kronos]) -> ClosePaths:
+            forecaster = self.settings.forecaster(*models, window_of(data), self.settings.forecast["precision"])
+            return forecast_on_ranks(make_trainer, forecaster, manifest, self.settings.path_settings)
+
+        before = self.name, forecast(self._parent)
+        self._parent = None
+        finetuned = forecast(copy.deepcopy((tokenizer, predictor)))
+        if rank() != 0:
+            return None
+        comparison = compare(Outcome(manifest), finetuned, before, {}, self.settings.seed)
+        publish_comparison(folder, comparison)
+        log_table(logger, "evaluation", comparison.table)
+        return comparison
