@@ -1,6 +1,6 @@
 # make demo   the whole road on the built-in market: finetune, backtest, report
 # make test   lint, types and the fast tests       make test-slow   the minutes-long ones
-# make bench  speed and memory of forecasts and of training windows, next to the plain way (some minutes, an idle machine)
+# make bench  speed and memory of forecasts, training steps and windows, next to the plain way (some minutes, an idle machine)
 # All make the environment in .venv first, if it is not there yet.
 
 PYTHON ?= python3.11
@@ -48,6 +48,7 @@ bench: env
 	$(BIN)/python benchmarks/forecast.py --table cpu
 	$(BIN)/python benchmarks/forecast.py --table memory --reference-series 0 --repeats 1
 	$(BIN)/python benchmarks/dataloader.py
+	$(BIN)/python benchmarks/train_step.py
 
 format: env
 	$(BIN)/ruff format .

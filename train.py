@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
     from lightning.pytorch import seed_everything
     from omegaconf import OmegaConf
 
-    from kronos_lab.data.settings import whole_number
+    from kronos_lab.data.settings import switch, whole_number
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import begin_run, this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
@@ -55,6 +55,7 @@ def main(cfg: DictConfig) -> None:
         if module.stage in stages:
             choose_monitor(cfg.monitor, module.stage, module.validation_metrics, instantiate(cfg.callbacks).values())
     optimisation = {stage: instantiate(cfg.optim[stage]) for stage in stages}
+    switch("compile", cfg.compile)
     for stage, chosen in optimisation.items():
         chosen.check(f"optim.{stage}")
     seed_everything(whole_number("seed", cfg.seed, least=0, most=2**32 - 1), workers=True, verbose=False)
@@ -79,6 +80,7 @@ def main(cfg: DictConfig) -> None:
         monitor=cfg.monitor,
         checkpoint_every_n_steps=cfg.checkpoint_every_n_steps,
         attempts=attempts,
+        compiled=cfg.compile,
     )
     window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))

@@ -75,6 +75,9 @@ def peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     source = torch.zeros(copied // 4, device=device)
     target = torch.empty_like(source)
     matrix = min(seconds(lambda: left @ right, device, 6)[1:])
+    if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        layout = left.to_mkldnn()  # twice the speed of the plain product where MKL does not know the processor
+        matrix = min(matrix, *seconds(lambda: torch.nn.functional.linear(layout, right), device, 6)[1:])
     copy = min(seconds(lambda: target.copy_(source), device, 6)[1:])
     return {"matrix_flops_per_s": 2 * size**3 / matrix, "memory_bytes_per_s": 2 * copied / copy}
 

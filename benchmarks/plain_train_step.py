@@ -8,10 +8,14 @@ Shapes: B series, T bars, H heads, W head width, D width, V vocabulary, F = 6 fi
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
 
 BETAS, WEIGHT_DECAY, GRADIENT_CLIP = (0.9, 0.95), 0.1, 3.0
 TIME_TABLES = (("minute", 60), ("hour", 24), ("weekday", 7), ("day", 32), ("month", 13))
@@ -211,6 +215,17 @@ class PlainKronos(nn.Module):
         return (ce_s1 + ce_s2) / 2, ce_s1, ce_s2
 
 
+def plain_networks(tokenizer: KronosTokenizer, predictor: Kronos) -> tuple[PlainTokenizer, PlainKronos]:
+    """The plain networks with the shapes, dropout and weights of ours."""
+    names = ("d_in", "d_model", "n_heads", "ff_dim", "n_enc_layers", "s1_bits", "s2_bits")
+    plain_tokenizer = PlainTokenizer(**{name: tokenizer.config[name] for name in names})
+    weights = tokenizer.state_dict()
+    plain_tokenizer.load_state_dict({name: weights[name] for name in plain_tokenizer.state_dict()})
+    plain_predictor = PlainKronos(**{name: value for name, value in predictor.config.items() if name != "learn_te"})
+    plain_predictor.load_state_dict(predictor.state_dict())
+    return plain_tokenizer, plain_predictor
+
+
 class PlainStep:
     """Tokenise, predict, step: a whole training step.
 
@@ -218,9 +233,17 @@ class PlainStep:
         tokenizer: without dropout, as it is frozen.
         predictor: trained in place.
         learning_rate: of AdamW.
+        autocast: precision of the forward pass; None is that of the weights.
     """
 
-    def __init__(self, tokenizer: PlainTokenizer, predictor: PlainKronos, learning_rate: float) -> None:
+    def __init__(
+        self,
+        tokenizer: PlainTokenizer,
+        predictor: PlainKronos,
+        learning_rate: float,
+        autocast: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self.autocast = autocast or nullcontext()
         self.tokenizer, self.predictor = tokenizer.eval(), predictor.train()
         self.optimizer = torch.optim.AdamW(
             predictor.parameters(), lr=learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY
@@ -230,7 +253,8 @@ class PlainStep:
         """One step on normalised bars; the loss before it, 0-dim."""
         with torch.no_grad():
             s1_BT, s2_BT = self.tokenizer(bars_BTF)
-        loss, _, _ = self.predictor.losses(s1_BT, s2_BT, stamp_BT5)
+        with self.autocast:
+            loss, _, _ = self.predictor.losses(s1_BT, s2_BT, stamp_BT5)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), GRADIENT_CLIP)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from plain_train_step import PlainKronos, PlainTokenizer
+from plain_train_step import plain_networks
 from test_parity import Case, assert_close, gradient_norm, without_dropout
 from torch import Tensor
 
@@ -13,23 +13,10 @@ from kronos_lab.models.linear import ONEDNN, Linear
 from kronos_lab.models.predictor import draw
 
 
-def plain(case: Case) -> tuple[PlainTokenizer, PlainKronos]:
-    """The reference networks with the weights of ours, without dropout."""
-    config = case.tokenizer.config
-    names = ("d_in", "d_model", "n_heads", "ff_dim", "n_enc_layers", "s1_bits", "s2_bits")
-    tokenizer = PlainTokenizer(**{name: config[name] for name in names})
-    weights = case.tokenizer.state_dict()
-    tokenizer.load_state_dict({name: weights[name] for name in tokenizer.state_dict()})
-    shape = {name: 0.0 if name.endswith("dropout_p") else value for name, value in case.predictor.config.items()}
-    assert shape.pop("learn_te")
-    predictor = PlainKronos(**shape)
-    predictor.load_state_dict(case.predictor.state_dict())
-    return tokenizer, predictor
-
-
 def test_the_plain_step_has_the_recorded_losses_and_our_gradients() -> None:
     case = Case("tiny")
-    tokenizer, predictor = plain(case)
+    tokenizer, predictor = plain_networks(case.tokenizer, case.predictor)
+    without_dropout(predictor)
     s1, s2 = tokenizer(case.expected["x"])
     assert torch.equal(s1, case.expected["tok_s1"]) and torch.equal(s2, case.expected["tok_s2"])
     losses = predictor.losses(s1, s2, case.expected["x_stamp"], teacher=True)

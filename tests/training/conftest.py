@@ -26,6 +26,7 @@ class Finetune:
     folder: Path
     epochs: int = 2
     checkpoint_every: int = 1000
+    compiled: bool = False
     monitor: str = "val_loss"
     learning_rate: float = 3e-3
     trainer: tuple[tuple[str, Any], ...] = ()
@@ -103,6 +104,7 @@ class Finetune:
             monitor=self.monitor,
             checkpoint_every_n_steps=self.checkpoint_every,
             attempts=Attempts(self.folder),
+            compiled=self.compiled,
         )
         return module, outcome
 

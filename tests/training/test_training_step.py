@@ -45,3 +45,77 @@ def test_a_step_never_waits_for_the_device(finetune, stage):
         optimizer.step()
         optimizer.zero_grad()
     assert counted.seen > 100
+
+
+@pytest.mark.slow
+def test_compiled_blocks_learn_the_same_under_the_same_names(finetune):
+    """Batches of another size too: the last of an epoch has 8 windows for 16, validation is without gradients."""
+    import torch
+
+    one_epoch = finetune.changed(epochs=1)
+    plain, fast = (one_epoch.changed(folder=finetune.folder / name) for name in ("plain", "fast"))
+    eager, expected = plain.fit("predictor")
+    torch._dynamo.utils.counters.clear()
+    compiled, outcome = fast.changed(compiled=True).fit("predictor")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert compiled.state_dict().keys() == eager.state_dict().keys()
+    assert losses(fast) == pytest.approx(losses(plain), rel=1e-4)
+    assert outcome == pytest.approx(expected, rel=1e-3)
+    assert all(module._compiled_call_impl is None for module in compiled.modules())
+    exported = [set(load(run / "predictor" / "model.safetensors")) for run in (plain.folder, fast.folder)]
+    assert exported[0] == exported[1]
+
+
+@pytest.mark.slow
+def test_a_compiled_stage_is_resumed_bit_by_bit(finetune):
+    import torch
+    from lightning.pytorch import Callback
+
+    class Interrupt(Callback):
+        def on_train_batch_end(self, trainer, *arguments):
+            if trainer.global_step == 13:
+                raise InterruptedError
+
+    compiled = finetune.changed(compiled=True, checkpoint_every=3)
+    whole, expected = compiled.changed(folder=finetune.folder / "whole").fit("predictor")
+    stopped = compiled.changed(folder=finetune.folder / "stopped")
+    with pytest.raises(InterruptedError):
+        stopped.changed(callbacks=(Interrupt(),)).fit("predictor")
+    resumed, outcome = stopped.fit("predictor")
+    assert outcome == expected
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["tokenizer", "adapters"])
+def test_what_else_is_trained_can_be_compiled(finetune, stage):
+    from kronos_lab.training.tuning import Lora
+
+    if stage == "adapters":
+        finetune = finetune.changed(tuning=Lora(rank=2, alpha=4.0, dropout=0.0, targets=["q_proj", "v_proj"]))
+    name = "predictor" if stage == "adapters" else stage
+    one_epoch = finetune.changed(epochs=1)
+    _, expected = one_epoch.changed(folder=finetune.folder / "plain").fit(name)
+    _, outcome = one_epoch.changed(folder=finetune.folder / "fast", compiled=True).fit(name)
+    assert outcome == pytest.approx(expected, rel=1e-3)
+
+
+def test_compiling_without_a_compiler_is_one_line(finetune, monkeypatch):
+    from torch._inductor import cpp_builder
+
+    from kronos_lab.errors import InputError
+
+    def none_found(*_):
+        raise cpp_builder.exc.InvalidCxxCompiler
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none_found)
+    with pytest.raises(InputError, match=r"^compile=true needs a C\+\+ compiler on a CPU: install g\+\+ or clang"):
+        finetune.changed(compiled=True).fit("tokenizer")
+
+
+def load(path):
+    from safetensors.torch import load_file
+
+    return load_file(path)

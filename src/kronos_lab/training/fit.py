@@ -4,6 +4,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from kronos_lab.training.checkpointing import (
     BestCheckpoint,
     best_checkpoint,
 )
+from kronos_lab.training.compiling import compiled_blocks
 from kronos_lab.training.export import export_model
 from kronos_lab.training.interruption import StopBetweenSteps
 from kronos_lab.training.last_checkpoint import LastCheckpoint, checkpoint_to_resume
@@ -56,6 +58,7 @@ def fit_stage(
     monitor: str | Mapping[str, str],
     checkpoint_every_n_steps: int,
     attempts: Attempts,
+    compiled: bool,
 ) -> dict[str, float]:
     """Train until the end, load and export the best weights, and return the validation that chose them.
 
@@ -73,6 +76,7 @@ def fit_stage(
         monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
         checkpoint_every_n_steps: see `LastCheckpoint`.
         attempts: counts the time.
+        compiled: see `compiled_blocks`.
 
     Raises:
         InputError: there is no such metric, no window, or a validation is no number.
@@ -131,7 +135,9 @@ def fit_stage(
     resumed = checkpoint_to_resume(last, best)
     if resumed:
         log.info("%s: resumes %s", module.stage, resumed)
-    _train(trainer, module, data, resumed, f"go on with  {resume_command(folder)}")
+    network, device = module.get_submodule(module.stage), trainer.strategy.root_device
+    with compiled_blocks(network, device) if compiled else nullcontext():
+        _train(trainer, module, data, resumed, f"go on with  {resume_command(folder)}")
     chosen = best_checkpoint(checkpoints, module.stage)
     module.load_state_dict(chosen["state_dict"])
     module.finish()
