@@ -87,6 +87,12 @@ def _draw_prices(axes: "Axes", case: ForecastCase) -> None:
     _draw_candles(axes, np.arange(-len(case.history), 0), case.history, HISTORY, "history (hollow: rose)")
     if len(case.truth):
         _draw_candles(axes, np.arange(len(case.truth)), case.truth, TRUTH, "what happened")
+    # Bars hold on to the edge they stand on, which may cut off candles below it.
+    bands = np.quantile(case.paths_PHF[:, :, _CLOSE], BAND, axis=0)
+    known = pd.concat([case.history, case.truth])
+    low, high = min(known["low"].min(), bands.min()), max(known["high"].max(), bands.max())
+    room = 0.05 * (high - low) or 0.01 * high
+    axes.set_ylim(low - room, high + room)
     _style(axes)
 
 
