@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
+from rank_records import check_records
 
 from kronos_lab.runs.folder import project_root
 
@@ -31,6 +33,12 @@ class Command:
         )  # fmt: skip
         self.environment = {name: value for name, value in os.environ.items() if name != "COMET_API_KEY"}
         self.environment["OMP_NUM_THREADS"] = "1"
+        path = [str(Path(__file__).parent), self.environment.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+        self.records = folder / "records"
+        self.recording = (
+            "+callbacks.records._target_=rank_records.RankRecords", f"+callbacks.records.folder='{self.records}'",
+        )  # fmt: skip
 
     def start(self, *arguments):
         return subprocess.Popen(
@@ -165,7 +173,11 @@ def check_archive(archive, summary):
 
 def test_two_processes_train_one_run(command):
     """One folder, written by rank 0; validation equals that of one process to 1e-6, 61 windows shared by two."""
-    command.train("trainer.devices=2", "logger=csv", "name=two", "trainer.accelerator=cpu", "--config-name=train")
+    command.train(
+        "trainer.devices=2", "logger=csv", "name=two", "trainer.accelerator=cpu", *command.recording,
+        "--config-name=train",
+    )  # fmt: skip
+    check_records(command.records, ranks=2)
     (run,) = (command.outputs / "train").iterdir()
     summary = check_run(run)
     assert processes(run) == 2
@@ -215,8 +227,9 @@ def test_four_processes_train_one_run(command):
     """In epochs of 7 steps, ended in the second of them."""
     command.train(
         "trainer.devices=4", "logger=csv", "name=four", "trainer.accelerator=cpu", "data.batch_size=8",
-        "trainer.max_steps=10",
+        "trainer.max_steps=10", "data.num_workers=2", *command.recording,
     )  # fmt: skip
+    check_records(command.records, ranks=4)
     run = command.outputs / "train" / "four"
     assert processes(run) == 4
     assert last_checkpoint(run)["global_step"] == 10
@@ -224,10 +237,10 @@ def test_four_processes_train_one_run(command):
     assert alone == pytest.approx({name: headline[name] for name in alone}, rel=1e-6)
 
 
-def last_checkpoint(run):
+def last_checkpoint(run, stage="predictor"):
     import torch
 
-    return torch.load(run / "checkpoints" / "predictor-last.ckpt", weights_only=True)
+    return torch.load(run / "checkpoints" / f"{stage}-last.ckpt", weights_only=True)
 
 
 def processes(run):

@@ -202,6 +202,8 @@ def _earlier_attempt(cfg: DictConfig, folder: Path) -> DictConfig:
     again.update(name=earlier.name, debug=earlier.get("debug"))  # the usual name is made of the time
     now, before = (OmegaConf.to_container(one, resolve=True) for one in (again, earlier))
     assert isinstance(now, dict) and isinstance(before, dict)
+    if now.get("split", {}).get("_target_") != before.get("split", {}).get("_target_"):
+        now["split"] = before["split"]  # given as shares of the days there are, and settled in days by that attempt
     different = [str(key) for key in {**now, **before} if now.get(key) != before.get(key)]
     if different:
         raise InputError(f"{folder} holds a run with another {', '.join(different)}: choose another folder")
