@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from kronos_lab.data.datamodule import KLineDataModule
@@ -89,13 +90,15 @@ class ForecastValidation(Callback):
         modes = [(module, module.training) for module in pl_module.modules()]
         # As it is trained: its precision is not changed, adapters and all.
         forecaster = self.settings.forecaster(pl_module.tokenizer, pl_module.predictor, window_of(data), precision=None)
-        paths = forecast_closes(
-            forecaster,
-            manifest,
-            self.settings.path_settings,
-            (1, manifest.horizon),
-            ranks_of(trainer, pl_module.device),
-        )
+        # Blocks compiled for whole windows would be compiled again for every length of a forecast.
+        with torch.compiler.set_stance("force_eager"):
+            paths = forecast_closes(
+                forecaster,
+                manifest,
+                self.settings.path_settings,
+                (1, manifest.horizon),
+                ranks_of(trainer, pl_module.device),
+            )
         for module, training in modes:
             module.training = training
         figures = mean_figures(self._outcome.of_paths(paths))
