@@ -13,6 +13,7 @@ the repeats; compiling is outside the timing. Memory is that of a process of its
 import argparse
 import json
 import multiprocessing as mp
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -106,6 +107,7 @@ def measure_times(settings: Settings) -> dict[str, Any]:
     record: dict[str, Any] = {
         "machine": machine.describe(device, settings.threads),
         "peaks": machine.peaks(device, torch.float32 if settings.precision == "float32" else torch.bfloat16),
+        "load_average": os.getloadavg()[0],  # processes that wanted a core before the first step
         "settings": asdict(settings),
         "ways": {},
     }
