@@ -66,15 +66,16 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "bf16-mixed"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="of each way, too")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path)
     options = vars(parser.parse_args())
-    output = options.pop("output")
+    output, memory = options.pop("output"), options.pop("memory")
     settings = Settings(**options)
     output = output or RESULTS / f"train_step_{settings.device}_{settings.precision}.json"
     record: dict[str, Any] = {"command": " ".join(["python", "benchmarks/train_step.py", *sys.argv[1:]])}
     record |= in_own_process(measure_times, settings)
-    for way in settings.ways():
+    for way in settings.ways() if memory else ():
         record["ways"][way]["host_peak_mib"] = in_own_process(measure_memory, settings, way)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(record, indent=2) + "\n")
@@ -248,7 +249,7 @@ def show(record: dict[str, Any]) -> None:
             f"{found['tokens_per_s']:,.0f}",
             f"{found['ratio']:.2f} ×" if "ratio" in found else "",
             f"{found['first_step_seconds']:.1f} s",
-            f"{found['host_peak_mib']:,.0f}",
+            f"{found['host_peak_mib']:,.0f}" if "host_peak_mib" in found else "",
             f"{found['device_peak_mib']:,.0f}",
             f"{found['flops_per_s'] / record['peaks']['matrix_flops_per_s']:.0%}",
         )

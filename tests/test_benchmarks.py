@@ -68,11 +68,10 @@ def test_the_memory_of_the_bars_is_measured(tmp_path: Path) -> None:
 
 def test_training_steps_are_measured_next_to_the_plain_one(tmp_path: Path) -> None:
     output = tmp_path / "step.json"
-    shape = ["--batch", "4", "--bars", "20", "--repeats", "2", "--no-compile"]
+    shape = ["--batch", "4", "--bars", "20", "--repeats", "2", "--no-compile", "--no-memory"]
     printed = run("train_step.py", "--model", "tiny", *shape, "--output", str(output))
     assert "plain step" in printed and "this package" in printed
     record = json.loads(output.read_text())
     plain, ours = record["ways"]["reference"], record["ways"]["eager"]
     assert ours["ratio"] > 0 and len(ours["all_seconds"]) == len(plain["all_seconds"]) == 2
     assert record["peaks"]["matrix_flops_per_s"] > plain["flops_per_s"] > 0
-    assert min(plain["host_peak_mib"], ours["host_peak_mib"]) > 0
