@@ -88,6 +88,7 @@ def main(cfg: DictConfig) -> None:
             overflow=cfg.forecast.overflow,
             hop=cfg.forecast.hop,
             dependency_rope=cfg.forecast.dependency_rope,
+            anchor=cfg.forecast.anchor,
             precision=cfg.forecast.precision,
         ),
         sampling,

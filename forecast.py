@@ -73,6 +73,7 @@ def main(cfg: DictConfig) -> None:
         overflow=cfg.forecast.overflow,
         hop=cfg.forecast.hop,
         dependency_rope=cfg.forecast.dependency_rope,
+        anchor=cfg.forecast.anchor,
         precision=cfg.forecast.precision,
     ).to(device)
     paths_PHF = forecast_file(forecaster, series, sampling, paths, cfg.seed)

@@ -110,6 +110,7 @@ def forecast_universe(
         "sampling": asdict(sampling),
         "window": asdict(forecaster.window),
         "precision": forecaster.precision,
+        "anchor": forecaster.anchor,
         "clip": forecaster.clip,
         "rescale": forecaster.rescale,
     }

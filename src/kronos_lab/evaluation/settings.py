@@ -59,7 +59,7 @@ class EvaluationSettings:
         self, tokenizer: KronosTokenizer, predictor: Kronos, window: WindowSettings, precision: Precision | None
     ) -> Forecaster:
         """A forecaster of this window; `precision` as it takes it: None leaves the predictor as it is."""
-        decoding = {name: self.forecast[name] for name in ("overflow", "hop", "dependency_rope")}
+        decoding = {name: self.forecast[name] for name in ("overflow", "hop", "dependency_rope", "anchor")}
         return Forecaster(
             tokenizer, predictor, clip=window.clip, rescale=window.rescale, precision=precision, **decoding
         )

@@ -11,7 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kronos_lab.data.bars import FIELDS, PRICES
 from kronos_lab.data.normaliser import CLIP, Scale, denormalise, fit_scale, normalise
+from kronos_lab.data.settings import switch
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.decoding import Overflow, Prompt, Window, generate
 from kronos_lab.forecasting.detokenising import decode_paths
@@ -23,6 +25,7 @@ from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
 
 Precision = Literal["float32", "bfloat16"]
+CLOSE = FIELDS.index("close")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -37,6 +40,9 @@ class Forecaster:
         rescale: see `fit_scale`.
         overflow, hop, dependency_rope: see `Window`.
         precision: of the predictor's arithmetic; None leaves it as it is.
+        anchor: scale the prices of a forecast so that the last bar of its context, as the tokens have it, closes
+            where it really closed. Tokens are coarse: without it their error in that one bar is part of every return
+            forecast. The original does not do this.
 
     Raises:
         InputError: tokenizer and predictor do not belong together, or there is no such choice.
@@ -53,6 +59,7 @@ class Forecaster:
         hop: int | None = None,
         dependency_rope: DependencyRope = "published",
         precision: Precision | None = None,
+        anchor: bool = False,
     ) -> None:
         check_pair(predictor, tokenizer)
         if precision is not None and precision not in DTYPES:
@@ -72,6 +79,7 @@ class Forecaster:
             self.predictor.to(DTYPES[precision])
         self.clip = clip
         self.rescale = rescale
+        self.anchor = switch("forecast.anchor", anchor)
 
     @property
     def precision(self) -> str:
@@ -126,6 +134,8 @@ class Forecaster:
         horizon, size = uniforms_BPH2.shape[2], self.window.max_context
         if horizon > size:
             raise InputError(f"a horizon (pred_len) of {horizon} bars is more than max_context {size}")
+        if self.anchor and horizon >= size - 1:
+            raise InputError(f"forecast.anchor=true: a horizon of {horizon} leaves no context in max_context {size}")
         if lengths_B is None:
             lengths_B = torch.full((len(context_BCF),), context_BCF.shape[1])
         longest, seen_B = int(lengths_B.max()), lengths_B.clamp(max=size)
@@ -144,11 +154,13 @@ class Forecaster:
         generated = generate(
             self.predictor, prompt, uniforms_BPH2.to(self.device), sampling, self.window, rows_at_once, on_bars
         )
-        future_BPHF = decode_paths(
-            self.tokenizer, (prompt.s1_BC, prompt.s2_BC), generated, prompt.lengths_B, size, rows_at_once
-        )
+        context, close_B = (prompt.s1_BC, prompt.s2_BC), context_BCF[row_B1[:, 0], lengths_B - 1, CLOSE]
+        if self.anchor:
+            context, generated, seen_B = _last_bar_first(context, generated, seen_B)
+        future_BPHF = decode_paths(self.tokenizer, context, generated, seen_B, size, rows_at_once)
         for_every_path = Scale(*(statistic.unsqueeze(1) for statistic in scale))
-        return denormalise(future_BPHF.cpu().double(), for_every_path).float()
+        future_BPHF = denormalise(future_BPHF.cpu().double(), for_every_path)
+        return (_anchored(future_BPHF, close_B) if self.anchor else future_BPHF).float()
 
     def _tokens(self, normalised_BCF: Tensor) -> tuple[Tensor, Tensor]:
         """Coarse and fine tokens of bars, int32 [B, C] each; a part of the series at a time."""
@@ -167,3 +179,27 @@ def _scale_of_lookbacks(context_BCF: Tensor, lengths_B: Tensor, rescale: bool) -
         return fit_scale(context_BCF, rescale)
     each = [fit_scale(bars_CF[None, :length], rescale) for bars_CF, length in zip(context_BCF, lengths_B, strict=True)]
     return Scale(*(torch.cat(statistics) for statistics in zip(*each, strict=True)))
+
+
+def _last_bar_first(
+    context_BC: tuple[Tensor, Tensor], generated_BPH: tuple[Tensor, Tensor], lengths_B: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    """Tokens, and lengths of contexts, with the last bar of each context moved to the front of its paths."""
+    shorter_B = lengths_B - 1
+    last_B1 = shorter_B.unsqueeze(1).to(context_BC[0].device)
+
+    def moved(context_BC: Tensor, new_BPH: Tensor) -> Tensor:
+        first_B11 = context_BC.gather(1, last_B1).unsqueeze(1)
+        return torch.cat((first_B11.expand(-1, new_BPH.shape[1], 1).to(new_BPH.dtype), new_BPH), dim=2)
+
+    longest = int(shorter_B.max())
+    context = context_BC[0][:, :longest], context_BC[1][:, :longest]
+    return context, (moved(context_BC[0], generated_BPH[0]), moved(context_BC[1], generated_BPH[1])), shorter_B
+
+
+def _anchored(bars_BPHF: Tensor, close_B: Tensor) -> Tensor:
+    """Forecast bars with prices scaled so that the bar ahead of them, which is taken off, closes at `close_B`."""
+    ratio_BP1 = close_B[:, None, None] / bars_BPHF[:, :, 0, CLOSE, None]
+    bars_BPHF = bars_BPHF[:, :, 1:].clone()
+    bars_BPHF[..., : len(PRICES)] *= ratio_BP1.unsqueeze(-1)
+    return bars_BPHF
