@@ -48,7 +48,7 @@ def test_command_is_understood(command: str) -> None:
             continue
         assert chosen is not None, f"{key} is not a setting of {script}"
         if not OmegaConf.is_config(chosen):
-            assert str(chosen) == value or float(chosen) == float(value)
+            assert str(chosen).lower() == value.lower() or float(chosen) == float(value)
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)
