@@ -66,6 +66,16 @@ def test_a_pass_meets_every_window_once_and_ranks_stay_in_step(windows, per_epoc
     assert np.array_equal(np.sort(np.concatenate(seen)), np.arange(windows))
 
 
+def test_accumulated_batches_see_the_windows_of_larger_ones():
+    large = epoch_of(TrainingSampler(1003, 400, 40, seed=3), 1)
+    small = epoch_of(TrainingSampler(1003, 400, 8, seed=3, accumulated=5), 1)
+    assert len(small) == 5 * len(large)
+    for step, batch in enumerate(large):
+        assert np.array_equal(np.concatenate(small[5 * step : 5 * step + 5]), batch)
+    tiny = epoch_of(TrainingSampler(7, 10, 2, seed=3, accumulated=8), 0)
+    assert [len(batch) for batch in tiny] == [1] * 7
+
+
 def test_a_step_meets_the_same_windows_on_any_number_of_processes():
     alone = epoch_of(TrainingSampler(1003, 400, 40, seed=3), 1)
     for world in (2, 4):

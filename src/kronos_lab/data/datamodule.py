@@ -138,8 +138,7 @@ class KLineDataModule(LightningDataModule):
     @property
     def windows_per_step(self) -> int:
         """The effective batch: windows of an optimiser step over all devices and accumulated batches, at most."""
-        accumulated = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
-        return self.batch_size * self._world_size * accumulated
+        return self.batch_size * self._world_size * self._accumulated
 
     def windows(self, part: Part) -> WindowIndex:
         """The windows of a part; InputError where there are none."""
@@ -177,7 +176,13 @@ class KLineDataModule(LightningDataModule):
         """Batches of an epoch in its own order; begins in the middle where a checkpoint was restored."""
         windows = len(self.windows("train"))
         sampler = TrainingSampler(
-            windows, self.windows_per_epoch, self.batch_size, self.seed, self._rank, self._world_size
+            windows,
+            self.windows_per_epoch,
+            self.batch_size,
+            self.seed,
+            self._rank,
+            self._world_size,
+            self._accumulated,
         )
         epoch, step = self._resume_at
         sampler.set_epoch(epoch)  # Lightning does too, but not before workers fetch their first batches
@@ -218,6 +223,10 @@ class KLineDataModule(LightningDataModule):
     @property
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _accumulated(self) -> int:
+        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
 
     @property
     def _world_size(self) -> int:

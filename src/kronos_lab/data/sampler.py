@@ -60,7 +60,8 @@ class TrainingSampler(Sampler[np.ndarray]):
     A pass is one permutation of all windows, cut into the fewest epochs of at most `windows_per_epoch`; the next pass
     uses another permutation. An epoch is cut evenly into steps, and a step evenly among the ranks, so no window is
     dropped or repeated, batches differ by at most one window, all ranks and epochs have equally many steps, and the
-    windows of a step depend on batch_size · world_size alone.
+    windows of a step depend on batch_size · world_size alone. Where batches are accumulated, an epoch is a whole number
+    of optimiser steps (if it has a window for each batch), of the same windows that larger batches would give them.
 
     Args:
         windows: how many windows there are; at least `world_size`.
@@ -69,17 +70,26 @@ class TrainingSampler(Sampler[np.ndarray]):
         seed: of the permutations.
         rank: this process.
         world_size: number of processes.
+        accumulated: batches of an optimiser step.
     """
 
     def __init__(
-        self, windows: int, windows_per_epoch: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        windows: int,
+        windows_per_epoch: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulated: int = 1,
     ) -> None:
         self.windows, self.seed, self.rank, self.world_size = windows, seed, rank, world_size
         self.epochs_per_pass = max(1, -(-windows // windows_per_epoch))
         smallest, largest = windows // self.epochs_per_pass, -(-windows // self.epochs_per_pass)
         if smallest < world_size:
             raise InputError(f"{windows} training windows, {smallest} an epoch, cannot feed {world_size} processes")
-        self._steps = min(-(-largest // (batch_size * world_size)), smallest // world_size)
+        optimiser_steps = -(-largest // (batch_size * world_size * accumulated))
+        self._steps = min(optimiser_steps * accumulated, smallest // world_size)
         self._epoch, self._resume_at = 0, (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
