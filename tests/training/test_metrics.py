@@ -123,11 +123,6 @@ def test_every_metric_is_measured_whatever_the_size_of_a_batch(finetune, stage):
     assert finetune.changed(data=(("batch_size", 7),)).validate(module) == pytest.approx(found, rel=1e-6)
 
 
-def test_the_narrow_progress_bar_shows_losses_alone(finetune):
-    module, _ = finetune.changed(epochs=1).fit("tokenizer")
-    assert set(module.trainer.progress_bar_metrics) == {"tokenizer/train_loss", "tokenizer/val_loss"}
-
-
 def rms(error):
     return error.double().square().mean().sqrt().item()
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from kronos_lab.training.progress import StageProgress
+
 
 def losses(finetune):
     return finetune.metrics()["predictor/train_loss"].dropna().to_numpy()
@@ -20,31 +22,64 @@ def test_bfloat16_learns_what_float32_does(finetune):
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "predictor"])
-def test_a_step_never_waits_for_the_device(finetune, stage):
-    """Nothing reads a number of a tensor from Python between a batch and the weights it changes."""
-    import torch
+def test_a_step_that_is_not_logged_never_waits_for_the_device(finetune, stage):
+    """Nothing reads a number of a tensor from Python: not the networks, the optimiser, Lightning, or what is logged."""
+    from collections import Counter
+
+    from lightning.pytorch import Callback
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class NoWaiting(TorchDispatchMode):
-        seen = 0
+    class Waits(TorchDispatchMode):
+        """Operations for whose result the host waits, by the step they are in."""
+
+        names = frozenset({"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"})
+
+        def __init__(self, module):
+            super().__init__()
+            self.module, self.of_step, self.operations = module, Counter(), 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            self.seen += 1
-            waiting = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"}
-            assert func.overloadpacket.__name__ not in waiting, func
+            self.operations += 1
+            if func.overloadpacket.__name__ in self.names:
+                self.of_step[self.module.batch] += 1
             return func(*args, **(kwargs or {}))
 
-    module = finetune.make_module(stage).train()
-    module.log = module.log_dict = lambda *_, **__: None  # Lightning keeps what is logged as it is
-    batch = finetune.make_data().val_dataloader().dataset[np.arange(16)]
-    optimizer = module.optimisation.configure(module, total_steps=10)["optimizer"]
-    module.trainer = type("Trainer", (), {"global_rank": 0, "current_epoch": 0})()
-    with NoWaiting() as counted:
-        module.training_step(batch, 0).backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
-        optimizer.step()
-        optimizer.zero_grad()
-    assert counted.seen > 100
+    class Count(Callback):
+        def on_train_start(self, trainer, pl_module):
+            pl_module.batch = -1
+            self.waits = Waits(pl_module)
+            self.waits.__enter__()
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            pl_module.batch = batch_idx  # until the next begins: fetching that one is part of it
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            self.waits.__exit__(None, None, None)
+
+    count = Count()
+    data = (("windows_per_epoch", 200), ("rescale", True))  # without rescale the host looks at the host's own bars
+    trainer = (("log_every_n_steps", 5), ("enable_progress_bar", True))
+    changed = finetune.changed(epochs=1, data=data, trainer=trainer, callbacks=(StageProgress(), count))
+    changed.fit(stage)
+    assert count.waits.operations > 1000
+    # What is logged is read, and the last step ends the epoch.
+    assert {4, 9} <= count.waits.of_step.keys() <= {-1, 4, 9, 12}
+
+
+def test_the_narrow_progress_bar_shows_losses_alone(finetune):
+    """The training loss is the logged one, of the last step that was."""
+    shown = []
+
+    class Shown(StageProgress):
+        def get_metrics(self, trainer, pl_module):
+            shown.append(super().get_metrics(trainer, pl_module))
+            return shown[-1]
+
+    trainer = (("log_every_n_steps", 3), ("enable_progress_bar", True))
+    finetune.changed(epochs=1, trainer=trainer, callbacks=(Shown(),)).fit("tokenizer")
+    assert shown[0] == {} and set(shown[-1]) == {"train_loss", "val_loss"}
+    logged = finetune.metrics()["tokenizer/train_loss"].dropna()
+    assert list(dict.fromkeys(of["train_loss"] for of in shown if of)) == pytest.approx(list(logged))
 
 
 @pytest.mark.slow

@@ -73,8 +73,7 @@ class StageModule(LightningModule, ABC):
         """Loss of one step; its random numbers are a function of (seed, rank, epoch, step) and so can be repeated."""
         torch.manual_seed(step_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
         losses = self.training_losses(batch)
-        self.log(f"{self.stage}/train_loss", losses["loss"], prog_bar=True)
-        self.log_dict({f"{self.stage}/train_{name}": value for name, value in losses.items() if name != "loss"})
+        self.log_dict({f"{self.stage}/train_{name}": value for name, value in losses.items()})
         return losses["loss"]
 
     def configure_gradient_clipping(
