@@ -143,6 +143,24 @@ def test_a_resumed_run_goes_on_with_its_experiment(tmp_path, monkeypatch):
         assert described["offline_id"] == keys[0] and described["resume_strategy"] == "get_or_create"
 
 
+@pytest.mark.parametrize(("key", "given"), [("seconds_to_upload", "soon"), ("upload_model", "maybe"), ("tags", "try")])
+def test_a_setting_that_is_none_is_refused(tmp_path, key, given):
+    from kronos_lab.errors import InputError
+
+    with pytest.raises(InputError, match=f"logger.{key}={given} must be"):
+        open_logger(tmp_path, **{key: given})
+
+
+def test_models_that_cannot_be_sent_fail_no_run(tmp_path, server, caplog):
+    """Comet refuses a folder that is not there, with the first of its own errors."""
+    from kronos_lab.runs.tracking import log_models
+
+    logger = open_logger(tmp_path)
+    log_models(logger, tmp_path / "run", ["predictor"], {})
+    logger.end()
+    assert said(caplog)[-1].startswith("Comet refuses part of the record: ")
+
+
 def test_online_models_are_one_artifact(tmp_path, server, monkeypatch):
     from kronos_lab.runs.tracking import log_models
 

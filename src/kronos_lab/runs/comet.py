@@ -15,7 +15,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CometLogger
 
-from kronos_lab.errors import InputError
+from kronos_lab.data.settings import positive_number, switch
 from kronos_lab.runs.folder import project_root
 from kronos_lab.runs.ranks import rank
 
@@ -122,8 +122,8 @@ def open_comet(
         seconds_to_upload: the same.
         arguments: `project`, `workspace`, `tags`.
     """
-    if seconds_to_upload <= 0:
-        raise InputError(f"logger.seconds_to_upload={seconds_to_upload} must be above 0")
+    positive_number("logger.seconds_to_upload", seconds_to_upload)
+    switch("logger.upload_model", upload_model)
     _quieten()
     archives = folder / "comet"
     key_file = archives / KEY_FILE

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kronos_lab.errors import InputError
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import git_state, package_versions
 
@@ -34,6 +35,8 @@ def comet_logger(
     """Comet, online with a key and a network, else writing an archive under `<folder>/comet`."""
     from kronos_lab.runs.comet import open_comet
 
+    if not isinstance(tags, list | tuple):  # text would be taken letter by letter
+        raise InputError(f"logger.tags={'null' if tags is None else tags} must be a list, as [csi300,first_try]")
     return open_comet(
         Path(folder), name, upload_model, seconds_to_upload, project=project, workspace=workspace, tags=list(tags)
     )
@@ -205,9 +208,13 @@ def log_models(logger: "Logger", folder: Path, names: Sequence[str], facts: Mapp
 
         logger.send(log_folders)
         return
-    from comet_ml import Artifact
 
-    artifact = Artifact(folder.name, "model", metadata=dict(facts))
-    for name in names:
-        artifact.add(str(folder / name), logical_path=name)
-    logger.send(lambda experiment: experiment.log_artifact(artifact))
+    def log_artifact(experiment: Any) -> None:
+        from comet_ml import Artifact
+
+        artifact = Artifact(folder.name, "model", metadata=dict(facts))
+        for name in names:
+            artifact.add(str(folder / name), logical_path=name)
+        experiment.log_artifact(artifact)
+
+    logger.send(log_artifact)
