@@ -11,8 +11,8 @@ from kronos_lab.runs.ranks import build_trainer
 def build(**settings):
     from lightning.pytorch import Trainer
 
-    usual = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "logger": False, "enable_progress_bar": False}
-    return build_trainer(partial(Trainer, **usual | settings))
+    usual = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "enable_progress_bar": False}
+    return build_trainer(partial(Trainer, **usual | settings), logger=False)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,10 @@ def build(**settings):
         ("val_check_interval", 0),
         ("val_check_interval", "foo"),
         ("overfit_batches", "foo"),
-        ("overfit_batches", -1),
+        ("overfit_batches", 2),
+        ("strategy", "ddp_spawn"),
+        ("gradient_clip_val", 1.0),
+        ("use_distributed_sampler", True),
         ("detect_anomaly", "foo"),
         ("enable_progress_bar", "foo"),
         ("no_such_setting", 1),

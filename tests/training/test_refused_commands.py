@@ -35,7 +35,14 @@ REFUSED = {
     "loss_bars=foo": "loss_bars=foo: choose one of window, horizon",
     "tuning=foo": "tuning=foo: choose one of all, lora, top_blocks",
     "tuning.rank=4": "there is no setting or group 'tuning.rank'",
-    "optim.predictor.optimizer.lr=-1": "optim.predictor: Invalid learning rate",  # the same
+    "optim.predictor.optimizer.lr=abc": "optim.predictor.optimizer.lr=abc must be a number above 0",  # the same
+    "optim.predictor.optimizer.betas=[0.9]": "optim.predictor: ",
+    "optim.predictor.optimizer._target_=torch.optim.Foo": "torch.optim.Foo'. (at optim.predictor.optimizer)",
+    "optim.one_cycle.div_factor=0": "or its div_factor",
+    "trainer.max_time=3": "trainer.max_time=3 is no time: write days:hours:minutes:seconds",
+    "trainer.use_distributed_sampler=true": "trainer.use_distributed_sampler=True would deal out windows twice",
+    "+trainer.gradient_clip_val=1": "trainer.gradient_clip_val=1 has no effect: the bound belongs to a stage, optim.",
+    "callbacks=foo": "callbacks=foo: choose one of default, early_stopping",
     "universe=foo": "universe=foo: choose one of all, csi1000, csi300, csi500, csi800",
     "universe=300": "universe=300: a group takes the name of one of its options",
     "model.pretrained=5": "there is no 5: give a run folder",
@@ -56,7 +63,12 @@ def commands(small_market, tmp_path_factory) -> dict[str, Any]:
         f"paths.cache={folder / 'cache'}", *SMALL,
     ]  # fmt: skip
     further = {
-        "progress off": ["name=quiet", "trainer.enable_progress_bar=false", "trainer.max_steps=1"],
+        "progress off": [
+            "name=quiet",
+            "trainer.enable_progress_bar=false",
+            "callbacks.system=null",
+            "trainer.max_steps=1",
+        ],
         "diverged": ["name=diverged", "optim.tokenizer.optimizer.lr=1e30"],
         "told": [f"hydra.run.dir={folder / 'told'}", "data.batch_size=0"],
     }

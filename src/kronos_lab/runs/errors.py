@@ -18,7 +18,9 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 # which is called while it composes.
 UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
 UNKNOWN_GROUP = re.compile(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'\. No match in the defaults list")
+SHARED_DEFAULT = {"model", "universe"}  # groups whose `default` is no option, but what the options have in common
 NO_NAME_OF_AN_OPTION = "Config group override must be a string"
+NO_TARGET, HYDRA_ADVICE = "Error locating target", ", set env var HYDRA_FULL_ERROR=1 to see chained exception"
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
 
 
@@ -66,8 +68,9 @@ def explain(error: BaseException) -> str | None:
         if isinstance(cause, OSError) and cause.filename is not None:
             return f"{cause.filename}: {cause.strerror}"
     if isinstance(error, InstantiationException):
-        wrong_call = len(chain) == 1 or isinstance(chain[1], TypeError | ValueError)
-        return _one_line(str(error)) if wrong_call else None
+        message = str(error).replace(HYDRA_ADVICE, "")
+        wrong_call = len(chain) == 1 or isinstance(chain[1], TypeError | ValueError) or message.startswith(NO_TARGET)
+        return _one_line(message) if wrong_call else None
     if isinstance(error, OverrideParseException):
         key, _, value = str(error.override).partition("=")
         return (
@@ -100,8 +103,7 @@ def _explain_composition(error: BaseException, chain: list[BaseException]) -> st
     unknown = UNKNOWN_OPTION.search(message)
     if unknown:
         group, given, options = unknown[1], unknown[2], unknown[3].split()
-        # Beside other options a `default` is what they have in common.
-        named = [option for option in options if option != "default" or len(options) == 1]
+        named = [option for option in options if option != "default" or group not in SHARED_DEFAULT]
         return f"{group}={given}: choose one of {', '.join(named)}"
     elsewhere = UNKNOWN_GROUP.search(message)
     if elsewhere:

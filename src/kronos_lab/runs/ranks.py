@@ -96,5 +96,5 @@ def build_trainer(make_trainer: Callable[..., "Trainer"], **arguments: Any) -> "
             # Its own requeueing saves at any moment, even within a step, and resumes either stage from what it saved.
             arguments["plugins"] = [*arguments.get("plugins", []), SLURMEnvironment(auto_requeue=False)]
         return make_trainer(**arguments)
-    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         raise InputError(blame(settings, str(error))) from error

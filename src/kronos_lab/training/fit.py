@@ -52,7 +52,7 @@ def fit_stage(
     module: StageModule,
     data: KLineDataModule,
     make_trainer: "functools.partial[Trainer]",
-    make_callbacks: "Callable[[], Mapping[str, Callback | functools.partial[Callback]]]",
+    make_callbacks: "Callable[[], Mapping[str, Callback | functools.partial[Callback] | None]]",
     logger: Logger,
     folder: Path,
     monitor: str | Mapping[str, str],
@@ -69,8 +69,9 @@ def fit_stage(
         module: the stage; in place.
         data: its windows.
         make_trainer: `Trainer` with the configured arguments.
-        make_callbacks: further callbacks by name, new ones for each stage. One that is partial is completed with the
-            full name of the metric that chooses the checkpoint, `monitor`, and its `mode`, "min" or "max".
+        make_callbacks: further callbacks by name, new ones for each stage; None for none. One that is partial is
+            completed with the full name of the metric that chooses the checkpoint, `monitor`, and its `mode`, "min" or
+            "max".
         logger: where metrics go.
         folder: the run folder.
         monitor: validation metric that chooses the checkpoint, without the stage's name; or one for each stage.
@@ -82,7 +83,7 @@ def fit_stage(
         InputError: there is no such metric, no window, or a validation is no number.
     """
     whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
-    made = make_callbacks().values()
+    made = [one for one in make_callbacks().values() if one is not None]  # callbacks.<name>=null is without that one
     metric = choose_monitor(monitor, module.stage, module.validation_metrics, made)
     watched = {"monitor": f"{module.stage}/{metric.name}", "mode": metric.mode}
     callbacks = [one(**watched) if isinstance(one, functools.partial) else one for one in made]
@@ -192,8 +193,10 @@ def _check_end_of_training(settings: Mapping[str, Any]) -> None:
 def _time_limit(settings: Mapping[str, Any]) -> TimeLimit:
     try:
         return TimeLimit(settings.get("max_time"))
-    except (MisconfigurationException, TypeError) as error:
-        raise InputError(f"trainer.max_time={settings['max_time']}: {error}") from error
+    except (MisconfigurationException, TypeError, AttributeError) as error:
+        raise InputError(
+            f"trainer.max_time={settings['max_time']} is no time: write days:hours:minutes:seconds, as 00:12:00:00"
+        ) from error
 
 
 def _describe(trainer: Trainer, data: KLineDataModule) -> str:

@@ -44,9 +44,12 @@ class Optimisation:
         switch(f"{key}.decay_all", self.decay_all)
         if self.gradient_clip is not None:
             positive_number(f"{key}.gradient_clip", self.gradient_clip)
+        settings = getattr(self.optimizer, "keywords", {})
+        if "lr" in settings:  # torch compares text with a number, and takes a rate at which nothing is learned
+            positive_number(f"{key}.optimizer.lr", settings["lr"])
         try:
             self.configure(nn.Linear(1, 1), total_steps=TRIAL_STEPS)
-        except (TypeError, ValueError, ArithmeticError, InputError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, InputError) as error:
             raise InputError(f"{key}: {error}") from error
 
     def configure(self, module: nn.Module, total_steps: int) -> OptimizerLRScheduler:
@@ -67,10 +70,10 @@ class Optimisation:
             return optimizer
         try:
             schedule = self.schedule(optimizer, total_steps=total_steps)
-        except ZeroDivisionError as error:  # OneCycleLR where it rises for a single step
+        except ZeroDivisionError as error:  # OneCycleLR where it rises for a single step, or from a div_factor of 0
             raise InputError(
                 f"the learning rate's schedule cannot be spread over {total_steps} steps: change the schedule's "
-                "pct_start a little"
+                "pct_start a little, or its div_factor"
             ) from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
