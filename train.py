@@ -68,7 +68,9 @@ def main(cfg: DictConfig) -> None:
     starting_weights = load_starting_weights(
         tokenizer, predictor, cfg.model.pretrained, cfg.model.pretrained_tokenizer, Path(cfg.paths.outputs)
     )
-    quality = ParentComparison(instantiate(cfg.evaluation), stages, tokenizer, predictor, cfg.model.pretrained)
+    quality = ParentComparison(
+        instantiate(cfg.evaluation), stages, tokenizer, predictor, cfg.model.pretrained, starting_weights
+    )
     figures, logger = instantiate(cfg.figures), instantiate(cfg.logger, folder=str(folder))
     fit = partial(
         fit_stage,

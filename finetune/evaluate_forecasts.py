@@ -29,6 +29,7 @@ log = logging.getLogger("evaluate_forecasts")
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate_forecasts")
 def main(cfg: DictConfig) -> None:
     """Compare forecasts as configured by `conf/evaluate_forecasts.yaml`."""
+    import copy
     import time
     from dataclasses import asdict
     from pathlib import Path
@@ -39,18 +40,24 @@ def main(cfg: DictConfig) -> None:
 
     from kronos_lab.data.settings import switch
     from kronos_lab.data.split import parse_day
+    from kronos_lab.errors import InputError
     from kronos_lab.evaluation.comparison import PARENT, UNTRAINED, compare
     from kronos_lab.evaluation.daily_figures import Outcome
     from kronos_lab.evaluation.manifest import Manifest
     from kronos_lab.evaluation.on_ranks import forecast_on_ranks
     from kronos_lab.evaluation.oracle import oracle_scores
     from kronos_lab.evaluation.run_outcome import finish_evaluation
-    from kronos_lab.models.pair import untrained_like
     from kronos_lab.runs.checkpoint import find_checkpoint
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
     from kronos_lab.runs.market import open_market
-    from kronos_lab.runs.provenance import knowledge_warnings, training_config, window_settings
+    from kronos_lab.runs.provenance import (
+        knowledge_warnings,
+        random_start,
+        training_config,
+        window_settings,
+        window_warnings,
+    )
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
     started, folder = time.time(), this_run_folder()
@@ -60,6 +67,8 @@ def main(cfg: DictConfig) -> None:
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint)
     log.info("checkpoint  %s", checkpoint.title)
     is_given = cfg.parent not in (None, UNTRAINED)
+    if cfg.parent_tokenizer is not None and not is_given:
+        raise InputError("parent_tokenizer= is the tokenizer of a predictor: give parent= too")
     parent = find_checkpoint(cfg.parent, cfg.parent_tokenizer, outputs, None) if is_given else None
     trained = training_config(checkpoint)
     window = window_settings(cfg.data, trained, cfg.data_without_run)
@@ -74,9 +83,11 @@ def main(cfg: DictConfig) -> None:
     manifest = Manifest(market, cfg.universe.name, window, start, end, settings.test_size)
     scores = {"oracle": oracle_scores(manifest)} if switch("oracle", cfg.oracle) else {}
     warnings = [*checkpoint.warnings, *knowledge_warnings(checkpoint, trained, manifest.days[0])]
+    warnings += window_warnings(window, trained)
     if parent is not None:
         log.info("parent      %s", parent.title)
-        known = knowledge_warnings(parent, training_config(parent), manifest.days[0])
+        learned = training_config(parent)
+        known = knowledge_warnings(parent, learned, manifest.days[0]) + window_warnings(window, learned)
         warnings += [f"parent: {line}" for line in known]
 
     def forecast(models: "tuple[KronosTokenizer, Kronos]") -> "ClosePaths":
@@ -84,11 +95,11 @@ def main(cfg: DictConfig) -> None:
         return forecast_on_ranks(instantiate(cfg.trainer), forecaster, manifest, settings.path_settings)
 
     models = checkpoint.load()
-    before, forecasts = None, forecast(models)
+    before, forecasts = None, forecast(copy.deepcopy(models))  # the copy takes on forecast.precision
     if parent is not None:
         before = PARENT, forecast(parent.load())
     elif cfg.parent == UNTRAINED:
-        before = UNTRAINED, forecast(untrained_like(*models, seed=cfg.seed))
+        before = UNTRAINED, forecast(random_start(models, trained, cfg.seed))
     if rank() != 0:
         return
     finish_evaluation(

@@ -115,6 +115,73 @@ def test_one_symbol_is_compared_by_its_spread(small_market, outcome):
     assert found.verdict.startswith("CRPS over 4 bars -") and "better than its parent" in found.verdict
 
 
+def test_what_is_known_of_few_days_is_not_taken_for_known_of_all(outcome):
+    """Names to rank on 20 of 130 days only: no interval of the ranks, one of the errors."""
+    from kronos_lab.evaluation.daily_figures import Outcome
+    from kronos_lab.evaluation.manifest import Manifest
+
+    class Thin(Manifest):
+        def __init__(self, every):
+            self.__dict__ |= {name: every.__dict__[name] for name in ("market", "horizon", "windows", "_border")}
+            self.row_S = every.row_S[(every.symbol_S == "SH600000") | (every._day_S < 20)]
+
+    found = compare(Outcome(Thin(outcome.manifest)))
+    row = found.table.loc["finetuned − parent"]
+    assert np.isfinite(row["rank_ic_h"]) and row[["rank_ic_h_low", "rank_ic_h_p", "rank_ic_1_low"]].isna().all()
+    assert row["crps_high"] < 0
+    assert "no interval: cannot be told from its parent" in found.verdict
+    days = len(outcome.manifest.days)
+    assert found.notes[0].startswith(f"20 of {days} days have 5 names or more to rank; no interval of what is ranked: ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "words"),
+    [
+        (0.0005, 0.0857, 0.04, "[+0.0005, +0.0857]: better than its parent on this test"),
+        (0.0005, 0.0857, 0.056, "[+0.0005, +0.0857], but p 0.056: cannot be told from its parent on this test"),
+        (-0.0005, 0.0857, 0.04, "[-0.0005, +0.0857]: cannot be told from its parent on this test"),
+        (0.0, 0.0857, 0.04, "[+0.0000, +0.0857]: cannot be told from its parent on this test"),
+        (-0.0857, -0.0005, 0.04, "[-0.0857, -0.0005]: worse than its parent on this test"),
+    ],
+)
+def test_interval_and_p_value_must_agree(low, high, p, words):
+    from kronos_lab.evaluation.comparison import _verdict
+
+    difference = {"rank_ic_h": (low + high) / 2, "rank_ic_h_low": low, "rank_ic_h_high": high, "rank_ic_h_p": p}
+    assert _verdict(difference, "parent", 10).endswith(words)
+
+
+def test_the_sentence_is_wrong_no_more_often_than_it_says(small_market):
+    """Scores drawn for the stocks say nothing: manifest, labels, intervals and sentence on overlapping days of stocks
+    that move together. A t-test that takes the days for independent is wrong three times as often."""
+    from kronos_lab.evaluation.comparison import _verdict
+    from kronos_lab.evaluation.daily_figures import Outcome
+    from kronos_lab.evaluation.inference import days_that_overlap, hac_mean, interval, resampled_means
+    from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+    from kronos_lab.runs.provenance import WindowSettings
+
+    window = WindowSettings(20, HORIZON, max_gap=5, clip=5.0, rescale=False)
+    manifest = Manifest(small_market, "csi800", window, "2024-07-01", None, ManifestSize(None, 12))
+    label_LN, random = manifest.frame(Outcome(manifest).label_h_S), np.random.default_rng(1)
+
+    def rank_ic_of_noise() -> pd.Series:
+        score_LN = label_LN.notna().where(label_LN.notna()) * random.normal(size=label_LN.shape[1])
+        return daily_correlation(score_LN, label_LN, "rank")
+
+    days, overlap = len(manifest.days), days_that_overlap(HORIZON, manifest.stride)
+    difference_LR = pd.DataFrame({r: rank_ic_of_noise() - rank_ic_of_noise() for r in range(200)})
+    resampled = resampled_means(difference_LR, overlap, seed=3)
+    sentences = []
+    for r, daily_L in difference_LR.items():
+        low, high = interval(daily_L.mean(), resampled[r], days, overlap)
+        figures = {"rank_ic_h": daily_L.mean(), "rank_ic_h_low": low, "rank_ic_h_high": high}
+        sentences.append(_verdict(figures | {"rank_ic_h_p": hac_mean(daily_L, overlap).p}, "parent", HORIZON))
+    wrong = ["better" in sentence or "worse" in sentence for sentence in sentences]
+    naive = difference_LR.mean().abs() > 1.96 * difference_LR.sem()
+    assert 0.005 <= np.mean(wrong) <= 0.08
+    assert naive.mean() > 0.12
+
+
 def test_too_short_a_test_has_figures_and_no_certainty(small_market, outcome):
     from kronos_lab.evaluation.daily_figures import Outcome
     from kronos_lab.evaluation.manifest import Manifest, ManifestSize

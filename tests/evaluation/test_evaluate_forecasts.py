@@ -19,6 +19,7 @@ REFUSED = {
     "parent=nowhere": "there is no nowhere: give a run folder",
     "start=2025-01-08": "nothing to compare: universe csi300 of market small",
     "start=2025": "start=2025 is no date",
+    "parent_tokenizer=somewhere": "parent_tokenizer= is the tokenizer of a predictor: give parent= too",
     "trainer.devices=0": "trainer.devices=0: ",
     "evaluation.tset.days=1": "there is no setting or group 'evaluation.tset.days'",
 }
@@ -35,7 +36,7 @@ def done(small_market, tmp_path_factory):
     commands = {argument: [*common, argument, "name=refused"] for argument in REFUSED}
     commands["untrained"] = [*common, "name=untrained", "parent=untrained"]
     commands["itself"] = [*common, "name=itself", f"parent={TINY}", "evaluation.batch_size=30"]
-    commands["alone"] = [*common, "name=alone", "evaluation.test.days=2"]
+    commands["alone"] = [*common, "name=alone", "evaluation.test.days=2", "forecast.precision=bfloat16"]
     return {"folder": folder / "evaluate", **run_commands("finetune/evaluate_forecasts.py", commands, folder)}
 
 
@@ -87,3 +88,13 @@ def test_the_size_of_a_batch_changes_no_figure(done):
 def test_without_a_parent_and_with_few_days(done):
     assert list(table(done, "alone").index) == ["finetuned", "persistence", "random scores", "equal weight"]
     assert "no intervals and no p-values: 2 days hold" in done["alone"]["out"]
+
+
+def test_the_summary_names_the_weights_as_they_are_on_disk(done):
+    """Whatever precision they were forecast with."""
+    from kronos_lab.models.hub import weights_fingerprint
+    from kronos_lab.models.predictor import Kronos
+
+    for name in ("untrained", "alone"):
+        summary = json.loads((done["folder"] / name / "summary.json").read_text())
+        assert summary["weights"]["predictor"] == weights_fingerprint(Kronos.from_pretrained(TINY / "predictor"))

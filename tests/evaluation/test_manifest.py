@@ -82,6 +82,13 @@ def test_days_are_spread_and_names_chosen_by_a_hash(small_market):
     assert make(small_market, days=10**6, names=10**6).fingerprint == every.fingerprint
 
 
+def test_bars_of_minutes_have_times_and_no_days(small_market):
+    manifest = make(small_market, days=10)
+    assert manifest.unit == "days"
+    manifest.__dict__["days"] = manifest.days + pd.Timedelta(minutes=575)
+    assert manifest.unit == "times"
+
+
 def test_the_fingerprint_tells_pairs_and_horizons_apart(small_market):
     fingerprints = [
         make(small_market, days=10, names=6).fingerprint,

@@ -104,3 +104,36 @@ def test_settings_that_make_no_sense_are_refused_by_name(wrong: str) -> None:
     settings: Any = OmegaConf.merge(trained().data, OmegaConf.from_dotlist([wrong]))
     with pytest.raises(InputError, match=rf"^data\.{wrong.partition('=')[0]}=.* must be "):
         WindowSettings(**settings)
+
+
+WINDOW = {"lookback": 20, "horizon": 4, "max_gap": 5, "clip": 5.0, "rescale": False}
+
+
+def test_other_windows_than_those_of_training_are_said():
+    from kronos_lab.runs.provenance import WindowSettings, window_warnings
+
+    trained = OmegaConf.create({"data": {**WINDOW, "batch_size": 50}})
+    assert window_warnings(WindowSettings(**WINDOW), trained) == []
+    assert window_warnings(WindowSettings(**WINDOW), None) == []
+    (line,) = window_warnings(WindowSettings(**WINDOW | {"lookback": 90, "horizon": 10}), trained)
+    assert line == "other windows: trained with data.lookback=20, data.horizon=4, forecast with 90, 10"
+
+
+@pytest.mark.parametrize("stage", ["both", "predictor", None])
+def test_untrained_is_where_the_run_began(stage):
+    import torch
+
+    from kronos_lab.models.predictor import Kronos
+    from kronos_lab.models.tokenizer import KronosTokenizer
+    from kronos_lab.runs.provenance import random_start
+
+    tiny = Path(__file__).parents[1] / "data" / "golden" / "tiny"
+    trained = KronosTokenizer.from_pretrained(tiny / "tokenizer"), Kronos.from_pretrained(tiny / "predictor")
+    torch.manual_seed(3)
+    began = KronosTokenizer(**trained[0].config), Kronos(**trained[1].config)
+    run = stage and OmegaConf.create({"seed": 3, "stage": stage, "model": {"pretrained": None}})
+    tokenizer, predictor = random_start(trained, run, seed=3 if run is None else 100)
+    expected = trained[0] if stage == "predictor" else began[0]  # one that was given and never trained stays
+    for found, model in ((tokenizer, expected), (predictor, began[1])):
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in found.state_dict().items())
+    assert tokenizer is not trained[0]

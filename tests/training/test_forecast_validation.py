@@ -7,7 +7,7 @@ from kronos_lab.errors import InputError
 
 FORECAST = {
     "temperature": 1.0, "top_p": 0.9, "top_k": 0, "overflow": "exact", "hop": None, "dependency_rope": "published",
-    "precision": "float32",
+    "precision": "float32", "anchor": False,
 }  # fmt: skip
 NAMES = (
     "val_rank_ic", "val_rank_ic_1", "val_crps", "val_coverage", "val_coverage_ideal", "val_error_to_persistence",

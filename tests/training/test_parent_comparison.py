@@ -1,5 +1,6 @@
 """The table at the end of a finetune, where there is none, and what it leaves as it was."""
 
+import dataclasses
 import json
 import logging
 from functools import partial
@@ -12,8 +13,8 @@ from test_forecast_validation import settings
 def comparison(finetune, module, **changes):
     from kronos_lab.training.parent_comparison import ParentComparison
 
-    stages = changes.pop("stages", ("predictor",))
-    return ParentComparison(settings(**changes), stages, module.tokenizer, module.predictor, pretrained="somewhere")
+    stages, origin = changes.pop("stages", ("predictor",)), changes.pop("starting_weights", ())
+    return ParentComparison(settings(**changes), stages, module.tokenizer, module.predictor, "somewhere", origin)
 
 
 def run(quality, finetune, module, data):
@@ -43,6 +44,18 @@ def test_parent_and_finetuned_are_two_and_the_finetuned_stays_as_it_is(finetune)
     assert module.predictor.training  # as `make_module` left it
     assert len(pd.read_csv(finetune.folder / "evaluation.csv")) == len(found.table)
     json.dumps(found.describe())
+
+
+def test_weights_that_may_know_the_test_days_are_named_below_the_table(finetune):
+    module, data = finetune.make_module("predictor"), finetune.make_data()
+    quality = comparison(finetune, module, days=30, starting_weights=["NeoQuasar/Kronos-small"])
+    assert run(quality, finetune, module, data).notes == []  # test days from July 2024 on
+    data.split = dataclasses.replace(
+        data.split, train_end="2024-01-31", val_start="2024-02-01", val_end="2024-03-29", test_start="2024-04-01"
+    )
+    quality = comparison(finetune, module, days=30, starting_weights=["NeoQuasar/Kronos-small"])
+    notes = run(quality, finetune, module, data).notes
+    assert notes and notes[-1].startswith("inside pretraining: the test starts on 2024-04-0")
 
 
 def test_a_test_part_without_days_is_a_warning_and_no_failure(finetune, caplog):

@@ -1,10 +1,12 @@
 """Did it help? One table on one manifest: parent, finetuned, the difference of the two, and what anybody could do.
 
 L days, S pairs. Intervals are 95 % from a block bootstrap by day, the same resampled days for every row, so the
-difference of two forecasts is compared day by day.
+difference of two forecasts is compared day by day. Of ranks they hold what they promise. Errors and CRPS follow the
+volatility, which clusters for longer than a block: where one forecast is better in quiet times and the other in loud
+ones, their intervals are too narrow (of GARCH(0.08, 0.90) returns over 270 days they miss 15 times in 100, not 5).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +16,26 @@ import pandas as pd
 from kronos_lab.evaluation.calibration import ideal_coverage
 from kronos_lab.evaluation.close_paths import ClosePaths
 from kronos_lab.evaluation.daily_figures import RATIOS, Outcome, mean_figures, with_ratios
-from kronos_lab.evaluation.inference import days_that_overlap, hac_mean, interval, resampled_means, too_little
+from kronos_lab.evaluation.inference import (
+    CONFIDENCE,
+    days_that_overlap,
+    hac_mean,
+    interval,
+    resampled_means,
+    too_little,
+)
+from kronos_lab.evaluation.ranking import SMALLEST_CROSS_SECTION
 
 FINETUNED, PARENT, UNTRAINED = "finetuned", "parent", "untrained"
 PERSISTENCE, RANDOM, EQUAL_WEIGHT = "persistence", "random scores", "equal weight"
 HEADLINE = ("rank_ic_1", "rank_ic_h", "best_tenth_excess", "crps", "coverage", *RATIOS)
 WITH_INTERVAL = ("rank_ic_1", "rank_ic_h", "best_tenth_excess", "crps", *RATIOS)
-# What the verdict is about, the first that is defined, and whether more of it is better.
-VERDICT_FIGURES = {"rank_ic_h": ("rank IC", True), "crps": ("CRPS", False), "error_to_persistence_h": ("error", False)}
+# What the verdict is about, the first that is defined: its name, how it is written, and whether more of it is better.
+VERDICT_FIGURES = {
+    "rank_ic_h": ("rank IC", "{:+.4f}".format, True),
+    "crps": ("CRPS", "{:+.4%}".format, False),  # of five-minute bars a few millionths
+    "error_to_persistence_h": ("error / persistence", "{:+.4f}".format, False),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,7 @@ class Comparison:
         table: one row per forecast or score; for each figure its mean, and `<figure>_low`, `<figure>_high`,
             `rank_ic_h_p`. Returns and CRPS are fractions; NaN is what is not defined.
         daily: columns (row, figure), one row per day.
-        manifest: fingerprint, days, pairs, paths, horizon, first and last day, market.
+        manifest: fingerprint, days and what they are called, pairs, paths, horizon, first and last day, market.
         verdict: whether the finetune helped, in one sentence; empty without a parent.
         notes: what to know when reading the table.
     """
@@ -95,7 +109,10 @@ def compare(
 
     daily = pd.concat(rows, axis=1)
     overlap = days_that_overlap(outcome.horizon, manifest.stride)
-    reason = too_little(len(manifest.days), outcome.horizon, manifest.stride)
+
+    def unsure(days: int) -> str:
+        return too_little(days, outcome.horizon, manifest.stride, manifest.unit)
+
     means = {name: mean_figures(figures) for name, figures in rows.items()}
     means_of_resamples = resampled_means(daily, overlap, seed)
     resampled = {name: with_ratios(pd.DataFrame(means_of_resamples[name])) for name in rows}
@@ -109,12 +126,14 @@ def compare(
         row = dict(figures)
         for figure in WITH_INTERVAL:
             if figure in row and name != PERSISTENCE:
+                days = _known_days(daily, name, figure)  # what is known of few days is not known as if of all
                 nothing = (float("nan"), float("nan"))
                 row[f"{figure}_low"], row[f"{figure}_high"] = (
-                    nothing if reason else interval(row[figure], resampled[name][figure], len(daily), overlap)
+                    nothing if unsure(days) else interval(row[figure], resampled[name][figure], days, overlap)
                 )
         if "rank_ic_h" in row:
-            row["rank_ic_h_p"] = hac_mean(daily[name]["rank_ic_h"], overlap, reason).p
+            rank_ic = daily[name]["rank_ic_h"]
+            row["rank_ic_h_p"] = hac_mean(rank_ic, overlap, unsure(rank_ic.count())).p
         if name in {FINETUNED, parent[0] if parent else None}:
             row["coverage_ideal"] = ideal
         table[name] = row
@@ -125,6 +144,7 @@ def compare(
             "fingerprint": manifest.fingerprint,
             "market": manifest.market.name,
             "days": len(manifest.days),
+            "unit": manifest.unit,
             "pairs": len(manifest),
             "paths": finetuned.return_SPK.shape[1],
             "horizon": outcome.horizon,
@@ -132,8 +152,25 @@ def compare(
             "last_day": str(manifest.days[-1]),
         },
         verdict="" if difference is None or parent is None else _verdict(table[difference], parent[0], outcome.horizon),
-        notes=[f"no intervals and no p-values: {reason}"] if reason else [],
+        notes=_notes(len(daily), _known_days(daily, FINETUNED, "rank_ic_h"), manifest.unit, unsure),
     )
+
+
+def _known_days(daily: pd.DataFrame, row: str, figure: str) -> int:
+    """Days that have a value."""
+    return int(daily[row, RATIOS[figure][0] if figure in RATIOS else figure].count())
+
+
+def _notes(days: int, ranked: int, unit: str, unsure: Callable[[int], str]) -> list[str]:
+    if unsure(days):
+        return [f"no intervals and no p-values: {unsure(days)}"]
+    if ranked == days:
+        return []
+    no_interval = f"; no interval of what is ranked: {unsure(ranked)}" if unsure(ranked) else ""
+    notes = [f"{ranked} of {days} {unit} have {SMALLEST_CROSS_SECTION} names or more to rank{no_interval}"]
+    if unsure(ranked):
+        notes.append("intervals of errors and CRPS are too narrow where volatility stays high or low for long")
+    return notes
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,16 +182,20 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _verdict(difference: Mapping[str, float], parent: str, horizon: int) -> str:
     other = "its parent" if parent == PARENT else f"the {parent} weights"
-    for figure, (name, more_is_better) in VERDICT_FIGURES.items():
+    for figure, (name, written, more_is_better) in VERDICT_FIGURES.items():
         value = difference.get(figure, float("nan"))
         if not np.isfinite(value):
             continue
         low, high = difference[f"{figure}_low"], difference[f"{figure}_high"]
-        what = f"{name} over {horizon} bars {value:+.4f}"
+        what = f"{name} over {horizon} bars {written(value)}"
         if not np.isfinite(low):
             return f"{what}, no interval: cannot be told from {other}"
-        what += f" [{low:+.4f}, {high:+.4f}]"
-        if low <= 0 <= high:
+        what += f" [{written(low)}, {written(high)}]"
+        p = difference.get(f"{figure}_p", float("nan"))
+        apart = not low <= 0 <= high
+        if apart and p > 1 - CONFIDENCE:  # two methods, and at the border one may say yes where the other does not
+            what, apart = f"{what}, but p {p:.3f}", False
+        if not apart:
             return f"{what}: cannot be told from {other} on this test"
         return f"{what}: {'better' if (low > 0) == more_is_better else 'worse'} than {other} on this test"
     return "nothing could be compared"

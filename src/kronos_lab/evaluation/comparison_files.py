@@ -53,14 +53,15 @@ def comparison_text(comparison: Comparison) -> str:
         "best_tenth": Column("best tenth\n(all)", "{:+.2%}".format),
     }
     errors = {
-        "crps": Column(f"CRPS, {horizon} bars", "{:.2%}".format),
+        "crps": Column(f"CRPS, {horizon} bars", "{:.3%}".format),
         "coverage": Column("covered\n(ideal)", "{:.0%}".format, ("coverage_ideal", " ({:.0%})")),
         "error_to_persistence_1": Column("error / persistence,\n1 bar", "{:.3f}".format),
         "error_to_persistence_h": Column(f"error / persistence,\n{horizon} bars", "{:.3f}".format),
     }
+    first, last = (about[day][: 10 if about["unit"] == "days" else 16] for day in ("first_day", "last_day"))
     title = (
-        f"{about['pairs']:,} forecasts of {about['paths']} paths on {about['days']} days, {about['first_day'][:10]} to "
-        f"{about['last_day'][:10]}, pairs {about['fingerprint']}"
+        f"{about['pairs']:,} forecasts of {about['paths']} paths, {about['unit']}: {about['days']} from {first} to "
+        f"{last}, pairs {about['fingerprint']}"
     )
     return "\n".join([title, *(_text(comparison.table, columns) for columns in (ranks, errors))]).rstrip()
 

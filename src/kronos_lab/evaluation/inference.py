@@ -75,13 +75,13 @@ def days_that_overlap(horizon: int, stride: float) -> int:
     return max(1, math.ceil(horizon / stride - 1e-9))
 
 
-def too_little(days: int, horizon: int, stride: float) -> str:
-    """Why nothing can be said of these days, or an empty text where it can: they must span enough horizons."""
+def too_little(days: int, horizon: int, stride: float, unit: str = "days") -> str:
+    """Why nothing can be said of these days (`unit`), or an empty text where it can: they must span enough horizons."""
     stretches = min((days - 1) * stride / horizon, days / days_that_overlap(horizon, stride))
     if stretches >= INDEPENDENT_STRETCHES:
         return ""
     return (
-        f"{days} days hold {max(stretches, 0):.0f} horizons of {horizon} bars side by side, "
+        f"{days} {unit} hold {max(stretches, 0):.0f} horizons of {horizon} bars side by side, "
         f"{INDEPENDENT_STRETCHES} are needed"
     )
 

@@ -125,6 +125,11 @@ class Manifest:
         """The days [L], in order."""
         return self.stamp_S.unique()
 
+    @property
+    def unit(self) -> str:
+        """What `days` are to be called: days, or times where a day has several bars."""
+        return "days" if (self.days == self.days.normalize()).all() else "times"
+
     @cached_property
     def names_per_day(self) -> int:
         """Pairs of the fullest day."""

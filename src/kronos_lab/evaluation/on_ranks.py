@@ -12,6 +12,7 @@ from kronos_lab.evaluation.close_paths import ClosePaths, PathSettings, Ranks, f
 from kronos_lab.evaluation.manifest import Manifest
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.progress import SeriesProgress
+from kronos_lab.runs.lost_ranks import explain_lost_connection
 from kronos_lab.runs.ranks import build_trainer, check_ranks
 
 
@@ -41,7 +42,7 @@ def forecast_on_ranks(
         settings: how paths are drawn.
 
     Raises:
-        InputError: the trainer's arguments do not go together.
+        InputError: the trainer's arguments do not go together, or a rank was lost.
     """
     trainer = build_trainer(
         make_trainer,
@@ -56,7 +57,11 @@ def forecast_on_ranks(
     )
     check_ranks(trainer)
     module = _WholeForecast(forecaster, manifest, settings)
-    trainer.predict(module, DataLoader(TensorDataset(torch.zeros(1))), return_predictions=False)
+    try:
+        trainer.predict(module, DataLoader(TensorDataset(torch.zeros(1))), return_predictions=False)
+    except RuntimeError as error:
+        explain_lost_connection(error, trainer.global_rank)
+        raise
     assert module.result is not None
     forecaster.to("cpu")
     return module.result

@@ -1,7 +1,8 @@
 """What is known of the weights: the settings they were trained with, and the days they may have seen."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,9 @@ from omegaconf import DictConfig
 
 from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import parse_day
+from kronos_lab.models.pair import untrained_like
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.runs.ancestry import LAST_DAY_OF_PRETRAINING, describe_origin, is_published, run_of, seen_until
 from kronos_lab.runs.checkpoint import Checkpoint
 from kronos_lab.runs.folder import load_config
@@ -66,6 +70,33 @@ def window_settings(
 
     names = WindowSettings.__dataclass_fields__
     return WindowSettings(**{name: choose(name) for name in names})
+
+
+def window_warnings(window: WindowSettings, trained: DictConfig | None) -> list[str]:
+    """Where weights are compared on other windows than those of their training: figures may be about that alone."""
+    if trained is None:
+        return []
+    other = [name for name, value in asdict(window).items() if trained.data[name] != value]
+    if not other:
+        return []
+    seen = ", ".join(f"data.{name}={trained.data[name]}" for name in other)
+    return [f"other windows: trained with {seen}, forecast with {', '.join(f'{getattr(window, n)}' for n in other)}"]
+
+
+def random_start(
+    models: tuple[KronosTokenizer, Kronos], trained: DictConfig | None, seed: int
+) -> tuple[KronosTokenizer, Kronos]:
+    """Such networks before anything was learned: as their training run began, where there is one.
+
+    Args:
+        models: tokenizer and predictor.
+        trained: configuration of the run; its seed counts. A tokenizer that it was given and did not train stays.
+        seed: of the random weights where there is no run.
+    """
+    began = untrained_like(*models, seed=seed if trained is None else trained.seed)
+    if trained is not None and trained.stage == "predictor" and trained.model.pretrained is None:
+        return copy.deepcopy(models[0]), began[1]
+    return began
 
 
 def compared_with_training(lookback: int, trained: DictConfig | None) -> str:

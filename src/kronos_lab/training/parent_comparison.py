@@ -2,9 +2,11 @@
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 
@@ -19,6 +21,8 @@ from kronos_lab.evaluation.on_ranks import forecast_on_ranks
 from kronos_lab.evaluation.settings import EvaluationSettings
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.checkpoint import Checkpoint
+from kronos_lab.runs.provenance import knowledge_warnings, training_config
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.tracking import log_table
 from kronos_lab.training.forecast_validation import window_of
@@ -38,6 +42,7 @@ class ParentComparison:
         tokenizer: copied.
         predictor: copied.
         pretrained: what the predictor was loaded from; None where it is random.
+        starting_weights: folders or Hub ids of all that was loaded.
     """
 
     def __init__(
@@ -47,12 +52,14 @@ class ParentComparison:
         tokenizer: KronosTokenizer,
         predictor: Kronos,
         pretrained: str | None,
+        starting_weights: Sequence[str] = (),
     ) -> None:
         self.settings, self.wanted = settings, settings.test_size.days != 0
         if self.wanted and "predictor" not in stages:
             log.info("the tokenizer alone makes no forecasts: there will be no comparison with its parent")
             self.wanted = False
         self.name = UNTRAINED if pretrained is None else PARENT
+        self._starting_weights = starting_weights
         self._parent = copy.deepcopy((tokenizer, predictor)) if self.wanted else None
 
     def run(
@@ -97,6 +104,14 @@ class ParentComparison:
         if rank() != 0:
             return None
         comparison = compare(Outcome(manifest), finetuned, before, {}, self.settings.seed)
+        comparison = replace(comparison, notes=[*comparison.notes, *self._may_know(manifest.days[0])])
         publish_comparison(folder, comparison)
         log_table(logger, "evaluation", comparison.table)
         return comparison
+
+    def _may_know(self, first_day: pd.Timestamp) -> list[str]:
+        """Why what was loaded may have seen the test days: then both rows are better than they would be on new ones."""
+        if not self._starting_weights:
+            return []
+        origin = Checkpoint(self._starting_weights[0], self._starting_weights[-1], title="")
+        return knowledge_warnings(origin, training_config(origin), first_day)
