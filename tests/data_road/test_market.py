@@ -10,11 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import DELISTED, JOINER, LATE_LISTING, LEAVER, LIMIT_UP_OPEN, SUSPENDED, SYMBOLS, write_small_market
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.market import Market
 from kronos_lab.data.store import StoreWriter
 from kronos_lab.errors import InputError
+from small_market_store import (
+    DELISTED,
+    JOINER,
+    LATE_LISTING,
+    LEAVER,
+    LIMIT_UP_OPEN,
+    SUSPENDED,
+    SYMBOLS,
+    write_small_market,
+)
 
 
 def of(market: Market, symbol: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import LATE_LISTING, LIMIT_UP_OPEN, SYMBOLS, write_small_market
 from kronos_lab.data.market import Market
 from kronos_lab.data.qlib_market import open_qlib_market
 from kronos_lab.errors import InputError
+from small_market_store import LATE_LISTING, LIMIT_UP_OPEN, SYMBOLS, write_small_market
 
 DERIVED = ["amount", "change", "limit_up", "limit_down"]
 

@@ -26,8 +26,8 @@ def pairs(manifest):
 @pytest.mark.parametrize("kind", ["open_to_open_return", "close_to_close_return"])
 def test_labels_are_those_of_the_ranking_figures(small_market, kind, horizon):
     """Of a market that ends with the part; suspensions of the small market at entry and at exit included."""
-    from conftest import SUSPENDED
     from kronos_lab.evaluation import ranking
+    from small_market_store import SUSPENDED
 
     manifest = make(small_market, universe="csi800")
     symbols = small_market.symbols("csi800")
@@ -40,7 +40,7 @@ def test_labels_are_those_of_the_ranking_figures(small_market, kind, horizon):
 
 
 def test_no_label_reaches_over_the_end_and_no_future_is_needed_to_be_chosen(small_market):
-    from conftest import DELISTED
+    from small_market_store import DELISTED
 
     manifest = make(small_market)
     calendar = small_market.calendar
@@ -52,7 +52,7 @@ def test_no_label_reaches_over_the_end_and_no_future_is_needed_to_be_chosen(smal
     assert delisted.stamp_S[own].max() == calendar[349]  # its last bar: forecast, though nothing came of it
     assert np.isnan(label[-1]) and np.isfinite(label[0])
     # Suspended from its exit beyond the end of the part: what it opens at later is not for this part to know.
-    from conftest import SUSPENDED
+    from small_market_store import SUSPENDED
 
     short = make(small_market, end=calendar[331], universe="csi800")
     own = short.symbol_S == SUSPENDED
