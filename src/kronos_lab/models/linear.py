@@ -12,7 +12,11 @@ FEWEST_MANY_ROWS = 64
 
 # torch multiplies float32 matrices with MKL, which on AMD's processors leaves half of the vector units idle; oneDNN,
 # which comes with torch as well, does not.
-ONEDNN = torch.backends.mkldnn.is_available() and platform.machine().lower() in {"x86_64", "amd64"}
+ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and platform.machine().lower() in {"x86_64", "amd64"}
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # torch's own, and undocumented
+)
 
 
 class Linear(nn.Linear):

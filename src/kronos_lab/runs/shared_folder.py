@@ -2,7 +2,7 @@
 
 torchrun keeps a key-value store that all its ranks reach. Slurm has none; its ranks meet at a file beside the runs,
 named after the job and its step. A job that Slurm starts again (preempted, `--requeue`) therefore meets the folder
-of its first attempt, and so do the ranks that `torchrun --max-restarts` starts again: training goes on there.
+of its first attempt, and training goes on there.
 """
 
 import os

@@ -6,14 +6,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from kronos_lab.errors import InputError, Interrupted
+from kronos_lab.errors import Interrupted
 from kronos_lab.runs.folder import resume_command
 from kronos_lab.runs.lost_ranks import advise
 from kronos_lab.training.last_checkpoint import LastCheckpoint, may_save, validate_if_owed
+from kronos_lab.training.vote import Vote
 
 log = logging.getLogger(__name__)
 
@@ -101,54 +101,6 @@ class StopBetweenSteps(Checkpoint):
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
-
-
-class Vote:
-    """Ranks agree on a number, 0 or the largest any of them brings, in the same call on each.
-
-    What is brought to one call is the answer of the next: meanwhile it travels in the background, between the CPUs,
-    so that neither the host nor a GPU waits. A process that is alone has its answer at once.
-
-    Args:
-        world_size: number of ranks; they must all be constructed together.
-
-    Raises:
-        InputError: the ranks cannot reach each other.
-    """
-
-    def __init__(self, world_size: int) -> None:
-        self._group: Any = None
-        self._under_way: tuple[Any, torch.Tensor] | None = None
-        if world_size > 1:
-            try:
-                self._group = torch.distributed.new_group(backend="gloo")
-            except RuntimeError as error:
-                raise InputError(
-                    "the ranks' CPUs cannot reach each other: set GLOO_SOCKET_IFNAME to the network's interface "
-                    f"({str(error).splitlines()[0]})"
-                ) from error
-
-    def __call__(self, number: int) -> int:
-        """Answer to what was brought to the last call, after which `number` is brought."""
-        if self._group is None:
-            return number
-        answer = self._answer()
-        brought = torch.tensor(number)
-        work = torch.distributed.all_reduce(brought, torch.distributed.ReduceOp.MAX, self._group, async_op=True)
-        self._under_way = work, brought
-        return answer
-
-    def now(self, number: int) -> int:
-        """Answer to this call and the last."""
-        return max(self(number), self._answer() if self._group is not None else 0)
-
-    def _answer(self) -> int:
-        if self._under_way is None:
-            return 0
-        work, brought = self._under_way
-        self._under_way = None
-        work.wait()
-        return int(brought)
 
 
 def _nothing() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
+from kronos_lab.training.vote import Vote
+
 
 class StepLimit(Callback):
     """Ends training after a number of optimiser steps, wherever in an epoch that is, with a validation.
@@ -38,6 +40,9 @@ class StepLimit(Callback):
 class TimeLimit(Timer):
     """Ends training when it has taken some time, over all attempts, with a validation.
 
+    Of several ranks each looks at its own clock, and all end with the first; Lightning's asks rank 0 in every step, for
+    which a GPU would wait.
+
     Args:
         max_time: as `trainer.max_time`; None for no limit.
     """
@@ -51,4 +56,14 @@ class TimeLimit(Timer):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End at once where a finished stage is resumed, or one of which only the last validation is left."""
         super().on_train_start(trainer, pl_module)
-        super().on_fit_start(trainer)
+        if self._duration is not None:
+            self._vote = Vote(trainer.world_size)
+            trainer.should_stop = trainer.should_stop or bool(self._vote.now(self._is_over()))
+
+    def _check_time_remaining(self, trainer: Trainer) -> None:
+        """Called by Lightning's timer after every step, where there is a limit."""
+        trainer.should_stop = trainer.should_stop or bool(self._vote(self._is_over()))
+
+    def _is_over(self) -> int:
+        remaining = self.time_remaining()
+        return int(remaining is not None and remaining <= 0)
