@@ -104,7 +104,7 @@ def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained
             export_model(model, folder / part)
         split = DateSplit(None, "2023-12-29", "2024-01-01", val_end, "2024-12-02", None)
         settings, attempts, data = {"name": name, "seed": 1}, Attempts(folder), finetune.make_data()
-        finish_training(folder, settings, small_market, split, weights, models, {}, attempts, data, {})
+        finish_training(folder, settings, small_market, split, weights, models, {}, attempts, data, {}, None)
         summary = read_summary(folder)
         return folder, summary["seen_until"], summary["started_from"]
 
