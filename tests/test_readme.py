@@ -83,6 +83,22 @@ def test_approximations_and_memory_are_quoted_as_recorded() -> None:
     assert wide * 2**20 < 2.5e9
 
 
+def test_speed_of_training_is_quoted_as_recorded() -> None:
+    results = ROOT / "benchmarks" / "results"
+    ways = json.loads((results / "train_step_cpu_float32.json").read_text())["ways"]
+    data = json.loads((results / "dataloader.json").read_text())
+    batches, memory = data["speed"][0], data["memory"]
+    prose = " ".join(README.split())
+    for quoted in (
+        f"is {ways['eager']['ratio']:.2f} × as fast as a plain one",
+        f"{ways['compiled']['ratio']:.2f} × when compiled",
+        f"{batches['ratio']:.0f} × as fast as by slicing pandas, {batches['windows_per_s']:,.0f} windows a second",
+        f"{memory['ratio']:.2f} × the bytes of fields and times, with {memory['workers']} workers",
+        f"start in {data['startup_seconds']:.1f} s",
+    ):
+        assert quoted in prose, quoted
+
+
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = [command[1] for command in COMMANDS if command[:1] == ["make"]]
