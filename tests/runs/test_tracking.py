@@ -41,6 +41,16 @@ def test_offline_archive_holds_metrics_and_settings_even_when_the_run_fails(tmp_
     assert not {m["type"] for m in found} & {"standard_output_msg", "file_upload", "code_msg"}
 
 
+def test_a_refused_run_is_told_of_no_archive_in_a_folder_that_will_be_gone(tmp_path, caplog):
+    from kronos_lab.errors import InputError
+
+    caplog.set_level("INFO")
+    logger = comet_logger(str(tmp_path), name="demo", project="kronos-lab")
+    with pytest.raises(InputError), tracked(logger, {"seed": 7}, {}):
+        raise InputError("trainer.max_epochs=one")
+    assert "comet upload" not in caplog.text
+
+
 def test_comet_is_offline_without_a_key_or_without_an_answer(monkeypatch, caplog):
     assert not comet_is_reachable()
     monkeypatch.setenv("COMET_API_KEY", "not-a-key")

@@ -154,3 +154,13 @@ def load(path):
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def test_an_environment_in_a_path_with_a_space_cannot_compile(finetune, monkeypatch):
+    import torch
+
+    from kronos_lab.errors import InputError
+
+    monkeypatch.setattr(torch, "__file__", "/my environment/torch/__init__.py")
+    with pytest.raises(InputError, match=r"^compile=true: on a CPU .* a path with a space, as /my environment/torch"):
+        finetune.changed(compiled=True).fit("tokenizer")

@@ -92,9 +92,14 @@ def remove_refused_run() -> None:
     """
     while _made_here:
         folder = _made_here.pop()
-        names = {path.name for path in folder.glob("*") if path.suffix != ".log"}
-        if names <= WRITTEN_BEFORE_ANYTHING_HAPPENS:
+        if has_only_begun(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_only_begun(folder: Path) -> bool:
+    """Whether a run's folder holds nothing yet that was computed."""
+    names = {path.name for path in folder.glob("*") if path.suffix != ".log"}
+    return names <= WRITTEN_BEFORE_ANYTHING_HAPPENS
 
 
 def if_given(value: Any, then: Any, otherwise: Any) -> Any:

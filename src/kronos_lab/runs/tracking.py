@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import has_only_begun
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import git_state, package_versions
 
@@ -89,19 +90,25 @@ def tracked(logger: "Logger", settings: Mapping[str, Any], facts: Mapping[str, A
     """
     logger.log_hyperparams(dict(settings))
     log_facts(logger, facts)
+    refused = False
     try:
         yield
+    except InputError:
+        refused = True
+        raise
     finally:
         if rank() == 0:
-            end_tracking(logger)
+            end_tracking(logger, refused)
 
 
-def end_tracking(logger: "Logger") -> None:
-    """Bring the record to an end, and say where it is."""
+def end_tracking(logger: "Logger", refused: bool = False) -> None:
+    """Bring the record to an end, and say where it is; not of a run that is refused, whose folder is removed."""
     from kronos_lab.runs.comet import BackgroundCometLogger
 
     if isinstance(logger, BackgroundCometLogger):
         logger.end()
+        if refused and has_only_begun(Path(logger.save_dir or ".").parent):
+            return
         record = record_of(logger)["comet"]
         if record["archive"] is not None:
             archive = Path(logger.save_dir or ".") / record["archive"]

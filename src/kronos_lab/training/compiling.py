@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,12 @@ def _check_compiler(device: torch.device) -> None:
         if not has_triton():
             raise InputError("compile=true needs triton on CUDA: install it, or leave out compile=true")
         return
+    home = Path(torch.__file__).parent
+    if " " in str(home):
+        raise InputError(
+            f"compile=true: on a CPU torch cannot link to what lies in a path with a space, as {home}: put the "
+            "environment elsewhere, or leave out compile=true"
+        )
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 

@@ -124,7 +124,7 @@ def fit_stage(
         )  # fmt: skip
     data.trainer = trainer
     log.info("%s: %s", module.stage, _describe(trainer, data))
-    log.info("%s: %s", module.stage, _count_parameters(module))
+    log.info("%s: %s", module.stage, _describe_training(module))
     log_facts(
         logger,
         {
@@ -205,6 +205,8 @@ def _describe(trainer: Trainer, data: KLineDataModule) -> str:
     return f"{trainer.world_size} × {kind}, precision {trainer.precision}, {batch}"
 
 
-def _count_parameters(module: StageModule) -> str:
+def _describe_training(module: StageModule) -> str:
     sizes = [(p.numel(), p.requires_grad) for p in module.get_submodule(module.stage).parameters()]
-    return f"trains {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters"
+    trained, every = sum(n for n, is_trained in sizes if is_trained), sum(n for n, _ in sizes)
+    rate = module.optimisation.learning_rate
+    return f"trains {trained:,} of {every:,} parameters" + ("" if rate is None else f", learning rate {rate:g}")

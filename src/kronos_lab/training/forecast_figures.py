@@ -85,7 +85,9 @@ class ForecastFigures:
         part, windows = _windows_to_draw(data)
         cases = self.cases(data, windows, forecaster)
         forecaster.to("cpu")
-        figure = forecasts_figure(f"Forecasts of the {part} part, {data.universe}", cases)
+        figure = forecasts_figure(
+            f"Forecasts of the {part} part, {data.universe}, temperature {self.temperature}, top_p {self.top_p}", cases
+        )
         picture = folder / "figures" / f"forecast_{part}.png"
         picture.parent.mkdir(exist_ok=True)
         figure.savefig(picture, dpi=130)
@@ -117,9 +119,8 @@ class ForecastFigures:
         for n, symbol in enumerate(symbols):
             bars = pd.DataFrame(bars_BTF[n], columns=list(FIELDS), index=pd.DatetimeIndex(stamps_BT[n]))
             truth = bars.reindex(future[n])  # no bar where the stock was suspended
-            cases.append(
-                ForecastCase(f"{symbol}, after {days[n]}", bars.iloc[: data.lookback], paths[n], future[n], truth)
-            )
+            title = f"{symbol}, after {days[n].removesuffix(':00').replace('T', ' ')}"
+            cases.append(ForecastCase(title, bars.iloc[: data.lookback], paths[n], future[n], truth))
         return cases
 
 

@@ -44,13 +44,17 @@ class Optimisation:
         switch(f"{key}.decay_all", self.decay_all)
         if self.gradient_clip is not None:
             positive_number(f"{key}.gradient_clip", self.gradient_clip)
-        settings = getattr(self.optimizer, "keywords", {})
-        if "lr" in settings:  # torch compares text with a number, and takes a rate at which nothing is learned
-            positive_number(f"{key}.optimizer.lr", settings["lr"])
+        if "lr" in getattr(self.optimizer, "keywords", {}):  # torch takes text, and a rate at which nothing is learned
+            positive_number(f"{key}.optimizer.lr", self.learning_rate)
         try:
             self.configure(nn.Linear(1, 1), total_steps=TRIAL_STEPS)
         except (TypeError, ValueError, LookupError, ArithmeticError, InputError) as error:
             raise InputError(f"{key}: {error}") from error
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The full rate, as configured; None where the optimiser has its own default."""
+        return getattr(self.optimizer, "keywords", {}).get("lr")
 
     def configure(self, module: nn.Module, total_steps: int) -> OptimizerLRScheduler:
         """What `LightningModule.configure_optimizers` returns; the schedule advances every step.
