@@ -101,9 +101,7 @@ class RatioSplit:
             raise InputError(
                 f"{self} of {len(days)} days leave a part without any: give more bars, or shares that are more alike"
             )
-        train_end, val_start, val_end, test_start = (
-            f"{days[n]:%Y-%m-%d}" for n in (train - 1, train, val - 1, val)
-        )
+        train_end, val_start, val_end, test_start = (f"{days[n]:%Y-%m-%d}" for n in (train - 1, train, val - 1, val))
         return DateSplit(None, train_end, val_start, val_end, test_start, None)
 
 
