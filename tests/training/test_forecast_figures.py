@@ -10,7 +10,7 @@ def figures(**changes):
     from kronos_lab.training.forecast_figures import ForecastFigures
 
     return ForecastFigures(
-        **{"pairs": 4, "paths": 8, "temperature": 1.0, "top_p": 0.9, "top_k": 0, "seed": 3} | changes
+        **{"pairs": 4, "paths": 8, "temperature": 1.0, "top_p": 0.9, "top_k": 0, "anchor": False, "seed": 3} | changes
     )
 
 
@@ -61,3 +61,16 @@ def test_the_picture_is_in_the_run_folder_and_with_the_logger(finetune):
 def test_a_number_that_makes_no_sense_is_named(change, words):
     with pytest.raises(InputError, match=words):
         figures(**change)
+
+
+def test_the_picture_is_anchored_as_forecasts_are(finetune):
+    from kronos_lab.runs.tracking import csv_logger
+
+    module = finetune.make_module("predictor")
+    pictures = []
+    for anchor in (False, True):
+        folder = finetune.folder / str(anchor)
+        logger = csv_logger(str(folder))
+        figures(pairs=1, anchor=anchor).draw(folder, finetune.make_data(), module.tokenizer, module.predictor, logger)
+        pictures.append((folder / "figures" / "forecast_test.png").read_bytes())
+    assert pictures[0] != pictures[1]

@@ -11,7 +11,7 @@ from torch import nn
 
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.datamodule import KLineDataModule
-from kronos_lab.data.settings import whole_number
+from kronos_lab.data.settings import switch, whole_number
 from kronos_lab.data.split import Part
 from kronos_lab.data.time_features import time_features
 from kronos_lab.data.windows import WindowIndex
@@ -44,6 +44,7 @@ class ForecastFigures:
         temperature: see `Sampling`, as are the next two.
         top_p: of the tokens drawn.
         top_k: of the tokens drawn.
+        anchor: see `Forecaster`.
         seed: of the paths, together with symbol and day.
 
     Raises:
@@ -55,12 +56,14 @@ class ForecastFigures:
     temperature: float
     top_p: float
     top_k: int
+    anchor: bool
     seed: int
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense before anything is trained."""
         whole_number("figures.pairs", self.pairs, 0)
         whole_number("figures.paths", self.paths, 1)
+        switch("forecast.anchor", self.anchor)
         Sampling(self.temperature, self.top_p, self.top_k)
 
     def draw(
@@ -81,7 +84,8 @@ class ForecastFigures:
         if self.pairs == 0:
             return
         assert isinstance(tokenizer, KronosTokenizer) and isinstance(predictor, Kronos)
-        forecaster = Forecaster(tokenizer, predictor, clip=data.clip, rescale=data.rescale).to(resolve_device(None))
+        forecaster = Forecaster(tokenizer, predictor, clip=data.clip, rescale=data.rescale, anchor=self.anchor)
+        forecaster.to(resolve_device(None))
         part, windows = _windows_to_draw(data)
         cases = self.cases(data, windows, forecaster)
         forecaster.to("cpu")
@@ -89,7 +93,7 @@ class ForecastFigures:
             f"Forecasts of the {part} part, {data.universe}, temperature {self.temperature}, top_p {self.top_p}", cases
         )
         picture = folder / "figures" / f"forecast_{part}.png"
-        picture.parent.mkdir(exist_ok=True)
+        picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=130)
         log_image(logger, picture)
         log.info("forecasts to look at        %s", picture)
