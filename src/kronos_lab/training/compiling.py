@@ -16,8 +16,9 @@ from kronos_lab.models.layers import TransformerBlock
 def compiled_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Compile the blocks of a network, in place; afterwards they are as before. No name of a weight changes.
 
-    Blocks are where the time goes, and all blocks of a stack share what is compiled for one: once for whole batches,
-    and once more for batches of any other size.
+    Blocks are where the time goes, and all blocks of a stack share what is compiled for one: once for each size of a
+    batch, whole and last ones. The kernels of a size do not depend on the sizes seen before it, so that a resumed
+    stage, which may begin with the last batch of an epoch, goes on bit by bit.
 
     Args:
         network: a tokenizer or predictor, with adapters or without.
@@ -31,7 +32,7 @@ def compiled_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     options: dict[str, Any] = {"fallback_random": True} if device.type == "cpu" else {}
     blocks = [block for block in network.modules() if isinstance(block, TransformerBlock)]
     for block in blocks:
-        block.compile(options=options)
+        block.compile(dynamic=False, options=options)
     try:
         yield
     finally:
