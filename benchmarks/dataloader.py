@@ -128,6 +128,7 @@ def open_data(
         max_gap=20,
         clip=5.0,
         rescale=False,
+        date_jitter=0,
         num_workers=num_workers,
         seed=1,
     )

@@ -16,7 +16,7 @@ def make_data(market, split=SPLIT, universe="csi300", **changes):
 
     settings = {
         "lookback": LOOKBACK, "horizon": HORIZON, "batch_size": 16, "windows_per_epoch": 1000, "val_windows": None,
-        "max_gap": 5, "clip": 5.0, "rescale": False, "num_workers": 0, "seed": 3,
+        "max_gap": 5, "clip": 5.0, "rescale": False, "date_jitter": 0, "num_workers": 0, "seed": 3,
     } | changes  # fmt: skip
     return KLineDataModule(market, universe, split, **settings)
 
@@ -70,6 +70,41 @@ def test_batches_are_normalised_by_their_lookback_alone(small_market):
     assert batch.bars_BTF.shape[1:] == (LOOKBACK + HORIZON + 1, 6)
     days = small_market.calendar[windows.gather_positions(windows.signal_rows(numbers))[0]]
     assert batch.stamp_BT5[0, :, 3].tolist() == days.day.tolist()
+
+
+def test_date_jitter_moves_each_training_window_by_whole_weeks_of_its_own(small_market):
+    data = make_data(small_market, date_jitter=26)
+    numbers = np.arange(len(data.windows("train")))
+    true = make_data(small_market).train_dataloader().dataset[numbers]
+    dataset = data.train_dataloader().dataset
+    moved = dataset[numbers]
+    assert moved.bars_BTF.equal(true.bars_BTF)
+    minute_hour_weekday, day, month = slice(0, 3), 3, 4
+    assert moved.stamp_BT5[..., minute_hour_weekday].equal(true.stamp_BT5[..., minute_hour_weekday])
+
+    windows, chosen = data.windows("train"), range(0, len(numbers), 23)
+    dates_BT = small_market.calendar.to_numpy()[windows.gather_positions(windows.signal_rows(numbers))]
+    weeks = []
+    for number in chosen:  # one move explains all dates of a window
+        of_moves = {move: pd.DatetimeIndex(dates_BT[number]) + pd.Timedelta(weeks=move) for move in range(-26, 27)}
+        dates = moved.stamp_BT5[number, :, [day, month]].tolist()
+        weeks += [m for m, d in of_moves.items() if np.stack([d.day, d.month], 1).tolist() == dates]
+    assert len(weeks) == len(chosen)
+    assert min(weeks) < -20 and max(weeks) > 20 and abs(np.mean(weeks)) < 6 and len(set(weeks)) > 20
+    # Neighbours, which share all but one of their dates, are told different ones.
+    assert (moved.stamp_BT5[1:, 0, month] != moved.stamp_BT5[:-1, 0, month]).float().mean() > 0.8
+
+    again = make_data(small_market, date_jitter=26).train_dataloader().dataset[numbers[5:9]]
+    assert again.stamp_BT5.equal(moved.stamp_BT5[5:9])
+    assert (
+        not make_data(small_market, date_jitter=26, seed=4)
+        .train_dataloader()
+        .dataset[numbers]
+        .stamp_BT5.equal(moved.stamp_BT5)
+    )
+    assert data.val_dataloader().dataset.date_jitter is None
+    with pytest.raises(InputError, match=r"data\.date_jitter=-1"):
+        make_data(small_market, date_jitter=-1)
 
 
 def pass_of(data):

@@ -47,7 +47,7 @@ class Finetune:
 
         settings = {
             "lookback": 20, "horizon": 4, "batch_size": 16, "windows_per_epoch": 120, "val_windows": 61,
-            "max_gap": 5, "clip": 5.0, "rescale": False, "num_workers": 0, "seed": 3,
+            "max_gap": 5, "clip": 5.0, "rescale": False, "date_jitter": 0, "num_workers": 0, "seed": 3,
         } | dict(self.data)  # fmt: skip
         split = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
         return KLineDataModule(self.market, "csi300", split, **settings)

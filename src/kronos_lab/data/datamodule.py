@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from kronos_lab.data.date_jitter import DateJitter
 from kronos_lab.data.market import Market
 from kronos_lab.data.normaliser import Scale, fit_scale, normalise, warn_of_small_prices
 from kronos_lab.data.sampler import TrainingSampler, ValidationSampler
@@ -50,20 +51,26 @@ class WindowDataset(Dataset[WindowBatch]):
         index: the windows.
         clip: bound on normalised values.
         rescale: measure the normaliser's epsilon in units of the price, see `fit_scale`.
+        date_jitter: moves the windows' dates; None for the true ones.
     """
 
-    def __init__(self, index: WindowIndex, clip: float, rescale: bool) -> None:
-        self.index, self.clip, self.rescale = index, clip, rescale
+    def __init__(self, index: WindowIndex, clip: float, rescale: bool, date_jitter: DateJitter | None = None) -> None:
+        self.index, self.clip, self.rescale, self.date_jitter = index, clip, rescale, date_jitter
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, windows: np.ndarray) -> WindowBatch:
         """The batch of these windows."""
-        return self.of_rows(self.index.signal_rows(windows))
+        rows = self.index.signal_rows(windows)
+        batch = self.of_rows(rows)
+        if self.date_jitter is None:
+            return batch
+        moved_BT5 = self.date_jitter.move(batch.stamp_BT5.numpy(), self.index.gather_positions(rows), windows)
+        return batch._replace(stamp_BT5=torch.from_numpy(moved_BT5))
 
     def of_rows(self, rows: np.ndarray) -> WindowBatch:
-        """The batch of the windows with these signal rows."""
+        """The batch of the windows with these signal rows, on their true dates."""
         bars_BTF = torch.from_numpy(self.index.gather_bars(rows))
         scale = fit_scale(bars_BTF[:, : self.index.lookback], self.rescale)
         if not self.rescale:
@@ -91,6 +98,7 @@ class KLineDataModule(LightningDataModule):
         max_gap: sessions that may be missing between neighbouring bars of a window.
         clip: bound on normalised values.
         rescale: measure the normaliser's epsilon in units of the price (assets priced far below 1).
+        date_jitter: weeks by which a training window's dates are moved at most, see `DateJitter`; 0 for true dates.
         num_workers: processes that gather batches; gathering is fast enough that 0 feeds a CPU and most GPUs.
         seed: of the order of windows.
 
@@ -111,6 +119,7 @@ class KLineDataModule(LightningDataModule):
         max_gap: int,
         clip: float,
         rescale: bool,
+        date_jitter: int,
         num_workers: int,
         seed: int,
     ) -> None:
@@ -122,6 +131,7 @@ class KLineDataModule(LightningDataModule):
             ("windows_per_epoch", windows_per_epoch, 1),
             ("val_windows", 1 if val_windows is None else val_windows, 1),
             ("max_gap", max_gap, 0),
+            ("date_jitter", date_jitter, 0),
             ("num_workers", num_workers, 0),
         ):
             whole_number(f"data.{name}", value, least)
@@ -131,7 +141,7 @@ class KLineDataModule(LightningDataModule):
         self.lookback, self.horizon = lookback, horizon
         self.batch_size, self.windows_per_epoch, self.val_windows = batch_size, windows_per_epoch, val_windows
         self.max_gap, self.clip, self.rescale = max_gap, clip, rescale
-        self.num_workers, self.seed = num_workers, seed
+        self.date_jitter, self.num_workers, self.seed = date_jitter, num_workers, seed
         self._windows: dict[Part, WindowIndex] = {}
         self._resume_at = (0, 0)
 
@@ -187,7 +197,8 @@ class KLineDataModule(LightningDataModule):
         epoch, step = self._resume_at
         sampler.set_epoch(epoch)  # Lightning does too, but not before workers fetch their first batches
         sampler.resume_at(epoch, step)
-        return self._loader("train", sampler)
+        jitter = DateJitter(self.market.calendar, self.date_jitter, windows, self.seed) if self.date_jitter else None
+        return self._loader("train", sampler, jitter)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:
         """Batches of the validation windows, the same ones every time."""
@@ -237,9 +248,11 @@ class KLineDataModule(LightningDataModule):
             len(self.windows(part)), self.val_windows, self.batch_size, self._rank, self._world_size
         )
 
-    def _loader(self, part: Part, sampler: Sampler[np.ndarray]) -> DataLoader[WindowBatch]:
+    def _loader(
+        self, part: Part, sampler: Sampler[np.ndarray], jitter: DateJitter | None = None
+    ) -> DataLoader[WindowBatch]:
         return DataLoader(
-            WindowDataset(self.windows(part), self.clip, self.rescale),
+            WindowDataset(self.windows(part), self.clip, self.rescale, jitter),
             # The sampler gives whole batches and the dataset gathers them whole. (As `batch_sampler` it would not
             # be told its epoch: Lightning looks for `set_epoch` at the sampler alone.)
             sampler=sampler,
