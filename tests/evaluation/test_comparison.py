@@ -83,6 +83,7 @@ def test_did_it_help(outcome):
         assert row[figure] == pytest.approx(own - parent)
         assert row[f"{figure}_low"] < row[figure] < row[f"{figure}_high"]
     assert row["rank_ic_h_low"] > 0 and row["crps_high"] < 0 and row["rank_ic_h_p"] < 0.05
+    assert row["rank_ic_h_t"] > 2
     assert better.verdict.startswith(f"rank IC over {HORIZON} bars +")
     assert better.verdict.endswith("]: better than its parent on this test")
 
@@ -190,7 +191,7 @@ def test_too_short_a_test_has_figures_and_no_certainty(small_market, outcome):
     window = WindowSettings(20, HORIZON, max_gap=5, clip=5.0, rescale=False)
     short = Outcome(Manifest(small_market, "csi300", window, "2024-12-02", None, ManifestSize(None, None)))
     found = compare(short)
-    assert found.table.filter(regex="_low|_high|_p$").isna().all(axis=None)
+    assert found.table.filter(regex="_low|_high|_t$|_p$").isna().all(axis=None)
     assert "no interval: cannot be told from its parent" in found.verdict
     assert found.notes[0].startswith("no intervals and no p-values: ")
 

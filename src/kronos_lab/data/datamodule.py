@@ -184,9 +184,9 @@ class KLineDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         """Batches of an epoch in its own order; begins in the middle where a checkpoint was restored."""
-        windows = len(self.windows("train"))
+        index = self.windows("train")
         sampler = TrainingSampler(
-            windows,
+            len(index),
             self.windows_per_epoch,
             self.batch_size,
             self.seed,
@@ -197,7 +197,7 @@ class KLineDataModule(LightningDataModule):
         epoch, step = self._resume_at
         sampler.set_epoch(epoch)  # Lightning does too, but not before workers fetch their first batches
         sampler.resume_at(epoch, step)
-        jitter = DateJitter(self.market.calendar, self.date_jitter, windows, self.seed) if self.date_jitter else None
+        jitter = DateJitter(index.bars.calendar, self.date_jitter, len(index), self.seed) if self.date_jitter else None
         return self._loader("train", sampler, jitter)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:

@@ -5,12 +5,13 @@ splits, index memberships that change twice a year, price indices, opening gaps,
 that follows it. One thing in it can be predicted, planted and explicit: **heavy trading weighs on the price.** The log
 return of a bar from open to close is moved by
 
-    − STRENGTH · (mean of the 10 volumes before it − mean of the 90 before it) / deviation of those 90
+    − STRENGTH · volatility · abnormal volume
 
-(`demo_effect`), so that an abnormal volume acts on each of the ten bars after it, and the 90 bars are what a model
-with a lookback of 90 sees. `demo_effect.oracle_score` is this formula and all that can be known: over ten sessions,
-open to open, its rank IC is between 0.05 and 0.08 in csi300, csi500 and all. Past prices tell nothing: reversal,
-momentum and a forecast of the lookback's mean (to which an untrained model is close) rank the stocks by chance.
+where the abnormal volume is a mean of the ten volumes before it, normalised by the 90 before it, the last ones weighing
+most, and the volatility is that of the 90 (`demo_effect`): a volume acts on each of the ten bars after it, and the 90
+bars are what a model with a lookback of 90 sees. `demo_effect.oracle_score` is this formula: over ten sessions, open to
+open, its rank IC is between 0.05 and 0.08 in csi300, csi500 and all. Past prices tell nothing: reversal, momentum and a
+forecast of the lookback's mean (to which an untrained model is close) rank the stocks by chance.
 `effect="off"` is the same noise, trading and suspensions without the effect; every score then has a rank IC of 0, up
 to chance.
 
@@ -35,7 +36,7 @@ from kronos_lab.data.market import Market
 from kronos_lab.data.store import MARKET_JSON, StoreWriter, store_lock
 from kronos_lab.errors import InputError
 
-VERSION = 1  # of what is generated; a store of another one is made again
+VERSION = 2  # of what is generated; a store of another one is made again
 FULL_SIZE = DemoSize()
 
 

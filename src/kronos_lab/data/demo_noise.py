@@ -59,7 +59,7 @@ def session_noise(stocks: Stocks, rng: np.random.Generator) -> Iterator[SessionN
     count = len(stocks.symbols)
     market_heat = _Autoregression(0.97, 0.45, 1, rng)
     own_heat = _Autoregression(0.96, 0.45, count, rng)
-    attention = _Autoregression(0.95, 0.45, count, rng)
+    attention = _Autoregression(0.6, 0.45, count, rng)
     gap_part, body_part = np.sqrt(GAP_SHARE), np.sqrt(1 - GAP_SHARE)
     while True:
         heat = market_heat.step(rng)
@@ -67,7 +67,7 @@ def session_noise(stocks: Stocks, rng: np.random.Generator) -> Iterator[SessionN
         volatility = stocks.volatility_N * np.exp(warmth)
         gap_common, body_common = (_common(stocks, heat, rng) for _ in range(2))
         shock = rng.standard_t(TAIL, count) * np.sqrt((TAIL - 2) / TAIL)
-        activity = 0.8 * warmth + 0.25 * np.abs(shock) + attention.step(rng) + 0.2 * rng.standard_normal(count)
+        activity = 0.4 * warmth + 0.25 * np.abs(shock) + attention.step(rng) + 0.2 * rng.standard_normal(count)
         yield SessionNoise(
             gap_N=gap_part * (gap_common + volatility * rng.standard_normal(count)),
             body_N=body_part * (body_common + volatility * shock),

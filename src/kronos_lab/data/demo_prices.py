@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos_lab.data.demo_effect import LOOKBACK, STRENGTH, abnormal_volume
+from kronos_lab.data.demo_effect import LOOKBACK, effect
 from kronos_lab.data.demo_noise import SessionNoise, session_noise
 from kronos_lab.data.demo_stocks import Stocks
 from kronos_lab.data.limits import is_free_session, limit_prices, limit_rates
@@ -59,7 +59,7 @@ def simulate(stocks: Stocks, calendar: pd.DatetimeIndex, rng: np.random.Generato
 
 
 class _State:
-    """What a session leaves to the next one: closes, shares, factors, the volumes of the last bars."""
+    """What a session leaves to the next one: closes, shares, factors, the last bars."""
 
     def __init__(self, stocks: Stocks, calendar: pd.DatetimeIndex) -> None:
         count = len(stocks.symbols)
@@ -70,7 +70,7 @@ class _State:
         self.outstanding_N = stocks.shares_N.copy()
         self.factor_N = np.ones(count)
         self.age_N = np.zeros(count, dtype=np.int64)  # bars so far
-        self.volume_NC = np.zeros((count, LOOKBACK))  # adjusted, of the last bars
+        self.last_closes_NC, self.last_volumes_NC = (np.zeros((count, LOOKBACK)) for _ in range(2))  # adjusted
         self.below_par_N = np.zeros(count, dtype=np.int64)  # bars in a row
         self.dividend_N, self.split_N = np.zeros(count), np.ones(count)  # due, once the stock trades
 
@@ -89,8 +89,10 @@ class _State:
         volume_N = np.maximum(np.round(noise.turnover_N * self.outstanding_N, -2), 100.0)
 
         self.close_N = np.where(on_N, close_N, self.close_N)
-        self.volume_NC[on_N, :-1] = self.volume_NC[on_N, 1:]
-        self.volume_NC[on_N, -1] = (volume_N / self.factor_N)[on_N]
+        adjusted_N = close_N * self.factor_N, volume_N / self.factor_N
+        for last_NC, new_N in zip((self.last_closes_NC, self.last_volumes_NC), adjusted_N, strict=True):
+            last_NC[on_N, :-1] = last_NC[on_N, 1:]
+            last_NC[on_N, -1] = new_N[on_N]
         self.age_N += on_N
         self.below_par_N = np.where(on_N, (self.below_par_N + 1) * (close_N < PAR), self.below_par_N)
         bars = {
@@ -110,7 +112,7 @@ class _State:
     def _effect(self) -> np.ndarray:
         effect_N = np.zeros(len(self.close_N))
         seen_N = self.age_N >= LOOKBACK
-        effect_N[seen_N] = -STRENGTH * abnormal_volume(self.volume_NC[seen_N])
+        effect_N[seen_N] = effect(self.last_closes_NC[seen_N], self.last_volumes_NC[seen_N])
         return effect_N
 
     def _go_ex_rights(self, t: int, on_N: np.ndarray) -> np.ndarray:

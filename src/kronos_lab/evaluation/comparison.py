@@ -44,7 +44,7 @@ class Comparison:
 
     Attributes:
         table: one row per forecast or score; for each figure its mean, and `<figure>_low`, `<figure>_high`,
-            `rank_ic_h_p`. Returns and CRPS are fractions; NaN is what is not defined.
+            `rank_ic_h_t` and `_p` (HAC, see `hac_mean`). Returns and CRPS are fractions; NaN is what is not defined.
         daily: columns (row, figure), one row per day.
         manifest: fingerprint, days and what they are called, pairs, paths, horizon, first and last day, market.
         verdict: whether the finetune helped, in one sentence; empty without a parent.
@@ -133,7 +133,8 @@ def compare(
                 )
         if "rank_ic_h" in row:
             rank_ic = daily[name]["rank_ic_h"]
-            row["rank_ic_h_p"] = hac_mean(rank_ic, overlap, unsure(rank_ic.count())).p
+            sure = hac_mean(rank_ic, overlap, unsure(rank_ic.count()))
+            row["rank_ic_h_t"], row["rank_ic_h_p"] = float("nan") if np.isnan(sure.p) else sure.t, sure.p
         if name in {FINETUNED, parent[0] if parent else None}:
             row["coverage_ideal"] = ideal
         table[name] = row
@@ -176,7 +177,7 @@ def _notes(days: int, ranked: int, unit: str, unsure: Callable[[int], str]) -> l
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Columns in the order one reads them, each figure with its interval behind it."""
     figures = ["rank_ic_1", "rank_ic_h", "best_tenth", "best_tenth_excess", "crps", "coverage", *RATIOS]
-    wanted = [f"{figure}{part}" for figure in figures for part in ("", "_low", "_high", "_p", "_ideal")]
+    wanted = [f"{figure}{part}" for figure in figures for part in ("", "_low", "_high", "_t", "_p", "_ideal")]
     return table.reindex(columns=[name for name in wanted if name in table.columns]).astype(np.float64)
 
 
