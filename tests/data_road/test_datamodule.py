@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kronos_lab.data.date_jitter import DateJitter
 from kronos_lab.data.split import DateSplit, RatioSplit
+from kronos_lab.data.time_features import time_features
 from kronos_lab.errors import InputError
 
 SPLIT = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
@@ -103,8 +105,34 @@ def test_date_jitter_moves_each_training_window_by_whole_weeks_of_its_own(small_
         .stamp_BT5.equal(moved.stamp_BT5)
     )
     assert data.val_dataloader().dataset.date_jitter is None
-    with pytest.raises(InputError, match=r"data\.date_jitter=-1"):
-        make_data(small_market, date_jitter=-1)
+    for weeks in (-1, 27):
+        with pytest.raises(InputError, match=rf"data\.date_jitter={weeks} must be a whole number, from 0 to 26"):
+            make_data(small_market, date_jitter=weeks)
+
+
+@pytest.mark.parametrize("windows", [20, 5000])
+def test_jittered_dates_of_minute_bars_keep_the_time_of_day_and_are_spread_evenly(windows):
+    days = pd.bdate_range("2023-12-20", "2024-03-08")
+    calendar = pd.DatetimeIndex(
+        [day + pd.Timedelta(time) for day in days for time in ("09:35:00", "13:05:00", "15:00:00")]
+    )
+    positions_BT = np.arange(windows)[:, None] % (len(calendar) - 30) + np.arange(30)
+    true_BT5 = time_features(calendar)[positions_BT]
+    moved_BT5 = DateJitter(calendar, 2, seed=3).move(true_BT5, positions_BT, np.arange(windows))
+    of_moves_WBT5 = np.stack(
+        [time_features(calendar + pd.Timedelta(weeks=move))[positions_BT] for move in range(-2, 3)]
+    )
+    explains_WB = (of_moves_WBT5 == moved_BT5).all(axis=(2, 3))
+    assert (explains_WB.sum(axis=0) == 1).all()  # the whole window, over the turn of a year too, moved by one of them
+    assert explains_WB.mean(axis=1) == pytest.approx(0.2, abs=0.2 if windows == 20 else 0.02)
+
+
+def test_jittered_windows_are_the_same_from_workers(small_market):
+    from_here, from_workers = (
+        next(iter(make_data(small_market, date_jitter=26, num_workers=workers).train_dataloader()))
+        for workers in (0, 2)
+    )
+    assert all(here.equal(there) for here, there in zip(from_here, from_workers, strict=True))
 
 
 def pass_of(data):

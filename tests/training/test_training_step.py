@@ -131,6 +131,19 @@ def test_a_compiled_stage_is_resumed_bit_by_bit(finetune):
 
 @compiles
 @pytest.mark.slow
+def test_no_size_of_a_batch_is_left_uncompiled(finetune, monkeypatch):
+    """Most kernels are needed where some blocks are frozen and several are not: two sizes each in both parts."""
+    import torch
+
+    from kronos_lab.training.tuning import TopBlocks
+
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    layers, sizes = (("n_layers", 3),), (("val_windows", 61), ("batch_size", 11))
+    finetune.changed(epochs=1, compiled=True, data=sizes, predictor=layers, tuning=TopBlocks(2)).fit("predictor")
+
+
+@compiles
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["tokenizer", "adapters"])
 def test_what_else_is_trained_can_be_compiled(finetune, stage):
     from kronos_lab.training.tuning import Lora

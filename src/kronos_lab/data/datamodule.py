@@ -98,9 +98,10 @@ class KLineDataModule(LightningDataModule):
         max_gap: sessions that may be missing between neighbouring bars of a window.
         clip: bound on normalised values.
         rescale: measure the normaliser's epsilon in units of the price (assets priced far below 1).
-        date_jitter: weeks by which a training window's dates are moved at most, see `DateJitter`; 0 for true dates.
+        date_jitter: weeks by which a training window's dates are moved at most, up to 26, see `DateJitter`; 0 for
+            true dates.
         num_workers: processes that gather batches; gathering is fast enough that 0 feeds a CPU and most GPUs.
-        seed: of the order of windows.
+        seed: of the order of windows, and of the moves of their dates.
 
     Raises:
         InputError: a length or number makes no sense.
@@ -131,10 +132,10 @@ class KLineDataModule(LightningDataModule):
             ("windows_per_epoch", windows_per_epoch, 1),
             ("val_windows", 1 if val_windows is None else val_windows, 1),
             ("max_gap", max_gap, 0),
-            ("date_jitter", date_jitter, 0),
             ("num_workers", num_workers, 0),
         ):
             whole_number(f"data.{name}", value, least)
+        whole_number("data.date_jitter", date_jitter, least=0, most=26)  # of half a year: more is less
         positive_number("data.clip", clip)
         switch("data.rescale", rescale)
         self.market, self.universe, self.split = market, universe, split
@@ -197,7 +198,7 @@ class KLineDataModule(LightningDataModule):
         epoch, step = self._resume_at
         sampler.set_epoch(epoch)  # Lightning does too, but not before workers fetch their first batches
         sampler.resume_at(epoch, step)
-        jitter = DateJitter(index.bars.calendar, self.date_jitter, len(index), self.seed) if self.date_jitter else None
+        jitter = DateJitter(index.bars.calendar, self.date_jitter, self.seed) if self.date_jitter else None
         return self._loader("train", sampler, jitter)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:

@@ -40,8 +40,8 @@ def effect(close_BC: np.ndarray, volume_BC: np.ndarray) -> np.ndarray:
 def oracle_score(bars_BCF: np.ndarray) -> np.ndarray:
     """What the effect adds to the log return of the next bar, from the last 90 bars alone: [B, C ≥ 90, 6] → [B].
 
-    For the next bar nothing ranks better. Over ten bars it is most of what is known of what comes: all but the oldest
-    of these volumes weigh on the bars after next too, and abnormal volumes tend to last.
+    It is the planted mean of the next bar, and of ten bars most of the planted mean: all but the oldest of these
+    volumes weigh on the bars after next too, and abnormal volumes tend to last.
     """
     close_BC, volume_BC = (bars_BCF[..., FIELDS.index(name)].astype(np.float64) for name in ("close", "volume"))
     return effect(close_BC, volume_BC)

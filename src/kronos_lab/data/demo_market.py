@@ -10,8 +10,9 @@ return of a bar from open to close is moved by
 where the abnormal volume is a mean of the ten volumes before it, normalised by the 90 before it, the last ones weighing
 most, and the volatility is that of the 90 (`demo_effect`): a volume acts on each of the ten bars after it, and the 90
 bars are what a model with a lookback of 90 sees. `demo_effect.oracle_score` is this formula: over ten sessions, open to
-open, its rank IC is between 0.05 and 0.08 in csi300, csi500 and all. Past prices tell nothing: reversal, momentum and a
-forecast of the lookback's mean (to which an untrained model is close) rank the stocks by chance.
+open, its rank IC is between 0.05 and 0.08 in csi300, csi500 and all. The direction of past prices tells nothing:
+reversal, momentum and a forecast of the lookback's mean (to which an untrained model is close) rank the stocks by
+chance.
 `effect="off"` is the same noise, trading and suspensions without the effect; every score then has a rank IC of 0, up
 to chance.
 

@@ -26,8 +26,7 @@ class Permutation:
     def __init__(self, size: int, key: str) -> None:
         self.size = size
         self._half_bits = max(1, -(-max(size - 1, 1).bit_length() // 2))
-        digest = hashlib.blake2b(key.encode(), digest_size=8 * ROUNDS).digest()
-        self._round_keys = np.frombuffer(digest, np.uint64)
+        self._round_keys = numbers_of(key, ROUNDS)
 
     def __call__(self, index: np.ndarray) -> np.ndarray:
         """Images of the indices, int64 of the same shape."""
@@ -43,11 +42,16 @@ class Permutation:
         shift, mask = np.uint64(self._half_bits), np.uint64(2**self._half_bits - 1)
         left, right = number >> shift, number & mask
         for key in self._round_keys:
-            left, right = right, left ^ (_mix(right ^ key) & mask)
+            left, right = right, left ^ (mix(right ^ key) & mask)
         return (left << shift) | right
 
 
-def _mix(number: np.ndarray) -> np.ndarray:
+def numbers_of(key: str, count: int) -> np.ndarray:
+    """Pseudo-random numbers that a text stands for, uint64 [count]."""
+    return np.frombuffer(hashlib.blake2b(key.encode(), digest_size=8 * count).digest(), np.uint64)
+
+
+def mix(number: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -146,7 +150,7 @@ class ValidationSampler(Sampler[np.ndarray]):
         for step in range(self._steps):
             stretch = _share(self.chosen, self._steps, step, self.rank, self.world_size)
             first, last = (self.windows * (stretch + i) // self.chosen for i in (0, 1))
-            place = _mix(stretch.astype(np.uint64) + np.uint64(1)) % (last - first).astype(np.uint64)
+            place = mix(stretch.astype(np.uint64) + np.uint64(1)) % (last - first).astype(np.uint64)
             yield first + place.astype(np.int64)
 
 

@@ -44,7 +44,8 @@ class Comparison:
 
     Attributes:
         table: one row per forecast or score; for each figure its mean, and `<figure>_low`, `<figure>_high`,
-            `rank_ic_h_t` and `_p` (HAC, see `hac_mean`). Returns and CRPS are fractions; NaN is what is not defined.
+            `rank_ic_h_t` and `_p` (HAC with fixed-b critical values, see `hac_mean`: a t of 2 is not yet p = 0.05).
+            Returns and CRPS are fractions; NaN is what is not defined.
         daily: columns (row, figure), one row per day.
         manifest: fingerprint, days and what they are called, pairs, paths, horizon, first and last day, market.
         verdict: whether the finetune helped, in one sentence; empty without a parent.

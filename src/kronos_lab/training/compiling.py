@@ -11,14 +11,18 @@ from torch import nn
 from kronos_lab.errors import InputError
 from kronos_lab.models.layers import TransformerBlock
 
+# Sizes of a batch, with gradients and without, frozen blocks and trained ones; above torch's limit of 8 it would go on
+# without compiled kernels.
+KERNELS_OF_A_BLOCK = 64
+
 
 @contextmanager
 def compiled_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Compile the blocks of a network, in place; afterwards they are as before. No name of a weight changes.
 
     Blocks are where the time goes, and all blocks of a stack share what is compiled for one: once for each size of a
-    batch, whole and last ones. The kernels of a size do not depend on the sizes seen before it, so that a resumed
-    stage, which may begin with the last batch of an epoch, goes on bit by bit.
+    batch, with gradients and without (sizes differ by one window within an epoch, and in validation). The kernels of
+    a size do not depend on the sizes seen before it, so that a resumed stage goes on bit by bit wherever it begins.
 
     Args:
         network: a tokenizer or predictor, with adapters or without.
@@ -34,7 +38,8 @@ def compiled_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     for block in blocks:
         block.compile(dynamic=False, options=options)
     try:
-        yield
+        with torch._dynamo.config.patch(recompile_limit=KERNELS_OF_A_BLOCK):
+            yield
     finally:
         for block in blocks:
             block._compiled_call_impl = None
