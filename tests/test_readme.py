@@ -20,10 +20,12 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines()]
 PYTHON = [" ".join(command[1:]) for command in COMMANDS if command[:1] == ["python"]]
+RECORDED = [file.read_text().splitlines() for file in sorted(ROOT.glob("experiments/*/results/commands.txt"))]
+EXPERIMENTS = [line.split("python ")[1] for lines in RECORDED for line in lines]
 BENCHMARKS = [command for command in PYTHON if command.startswith("benchmarks/")]
 
 
-@pytest.mark.parametrize("command", [command for command in PYTHON if command not in BENCHMARKS])
+@pytest.mark.parametrize("command", [*(command for command in PYTHON if command not in BENCHMARKS), *EXPERIMENTS])
 def test_command_is_understood(command: str) -> None:
     """The script exists and its configuration takes every override as written."""
     from hydra import compose, initialize_config_dir

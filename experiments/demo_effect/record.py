@@ -1,6 +1,8 @@
-"""Run the commands of the README beside this file and write what they found into `results/`; goes on where it stopped.
+"""Run the commands of the README beside this file, and write what they found into `results/`.
 
 python experiments/demo_effect/record.py
+
+Runs that have finished are not run again; a run that was interrupted begins anew.
 """
 
 import json
@@ -9,85 +11,133 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results"
-SO_FAR = PROJECT / "outputs" / "demo_effect"  # until the end, so that the checkout is as committed and summaries say so
-SEEDS = (1, 2, 3)
-REAL = [
-    "market=files", "market.name=csi800", "market.bars=../shared/data/cn_csi800_day.parquet",
-    "market.memberships=../shared/data/instruments", "market.indices=../shared/data/cn_index_day.csv.gz",
-    "universe=csi300",
-]  # fmt: skip
-MARKETS = {
-    "effect on": ["market.effect=on", "universe=all"],
-    "effect off": ["market.effect=off", "universe=all"],
-    "real csi300": REAL,
-}
-TRAIN = ["python", "train.py", "experiment=demo_effect", "logger=csv"]
+SHARED = "../shared/data"
+
+TRAIN = ["train.py", "experiment=demo_effect", "logger=csv"]
 TOKENIZER = ["stage=tokenizer", "data.windows_per_epoch=60_000"]
 # Bars after the lookback teach without telling what comes: the more of them, the more there is to learn from a window.
 PREDICTOR = ["stage=predictor", "data.windows_per_epoch=200_000", "data.horizon=40"]
 EVALUATE = [
-    "python", "finetune/evaluate_forecasts.py", "data.horizon=10", "evaluation.test.days=null",
-    "evaluation.test.names=1200", "forecast.paths=16", "forecast.temperature=1", "forecast.top_p=1",
-    "forecast.anchor=true", "trainer.devices=2",
+    "finetune/evaluate_forecasts.py", "data.horizon=10", "evaluation.test.days=null", "evaluation.test.names=1200",
+    "forecast.paths=16", "forecast.temperature=1", "forecast.top_p=1", "forecast.anchor=true", "trainer.devices=2",
 ]  # fmt: skip
+# One thread a process: two processes train and forecast side by side, on a CPU wherever this runs.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+EFFECT_ON = ["market.effect=on", "universe=all"]
+EFFECT_OFF = ["market.effect=off", "universe=all"]
+REAL = [
+    "market=files", "market.name=csi800", f"market.bars={SHARED}/cn_csi800_day.parquet",
+    f"market.memberships={SHARED}/instruments", f"market.indices={SHARED}/cn_index_day.csv.gz", "universe=csi300",
+]  # fmt: skip
+
+
+class Arm(NamedTuple):
+    """What is trained and tested with each of some seeds.
+
+    Attributes:
+        name: of the runs, before the seed.
+        market: settings of every command.
+        seeds: of training and sampling; the market is the same.
+        tokenizer: name of the arm whose tokenizers are taken; its own where it is its own name.
+        predictor: further settings of the predictor's training.
+    """
+
+    name: str
+    market: list[str]
+    seeds: tuple[int, ...]
+    tokenizer: str
+    predictor: list[str]
+
+
+ARMS = [
+    Arm("effect_on", EFFECT_ON, (1, 2, 3), "effect_on", []),
+    Arm("effect_off", EFFECT_OFF, (1, 2, 3), "effect_off", []),
+    Arm("real_csi300", REAL, (1, 2, 3), "real_csi300", []),
+    Arm("effect_on_true_dates", EFFECT_ON, (1,), "effect_on", ["data.date_jitter=0"]),
+]
 FIGURES = [
     "rank_ic_h", "rank_ic_h_low", "rank_ic_h_high", "rank_ic_h_t", "rank_ic_h_p", "rank_ic_1", "best_tenth_excess",
     "crps", "coverage", "coverage_ideal", "error_to_persistence_h",
 ]  # fmt: skip
 
 
-def run(kind: str, command: list[str], name: str) -> dict[str, Any]:
-    """One command in the project's folder, unless it has run: its summary, and `typed` and wall-clock `seconds`."""
-    folder, typed = PROJECT / "outputs" / kind / name, [*command, f"name={name}"]
-    summary, wall_clock = folder / "summary.json", SO_FAR / f"{kind}_{name}.json"
-    if not summary.is_file():
-        print("$", shlex.join(typed), flush=True)
-        started = time.perf_counter()
-        # One thread a process: two processes train and forecast side by side.
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, *typed[1:]], cwd=PROJECT, env=environment, check=True)
-        wall_clock.write_text(json.dumps({"typed": shlex.join(typed), "seconds": time.perf_counter() - started}))
-    return json.loads(summary.read_text()) | json.loads(wall_clock.read_text())
+class Run(NamedTuple):
+    """One command and the folder of its run."""
+
+    kind: str
+    name: str
+    typed: list[str]
+
+    def summary(self) -> dict[str, Any]:
+        """What the run wrote at its end; runs the command where it has not."""
+        folder = PROJECT / "outputs" / self.kind / self.name
+        if not (folder / "summary.json").is_file():
+            if folder.exists():
+                print(f"{folder} was interrupted: it begins anew", flush=True)
+                shutil.rmtree(folder)
+            print("$", self.as_typed, flush=True)
+            command = [sys.executable, *self.typed]
+            if subprocess.run(command, cwd=PROJECT, env=os.environ | ENVIRONMENT, check=False).returncode:
+                raise SystemExit(f"no results: this command failed: {self.as_typed}")
+        summary = json.loads((folder / "summary.json").read_text())
+        if summary["command"][1:] != self.typed:
+            raise SystemExit(f"no results: {folder} is of another command: move it away, and try again")
+        return summary
+
+    @property
+    def as_typed(self) -> str:
+        """The command as one types it."""
+        return f"OMP_NUM_THREADS=1 {shlex.join(['python', *self.typed])}"
+
+
+def runs_of(arm: Arm, seed: int) -> list[Run]:
+    """Tokenizer, predictor and evaluation."""
+    name, tokenizer, shared = f"{arm.name}_{seed}", f"{arm.tokenizer}_{seed}_tokenizer", [*arm.market, f"seed={seed}"]
+    oracle = ["oracle=true"] if arm.market == EFFECT_ON else []
+    trained_on = [*shared, f"model.pretrained_tokenizer={tokenizer}"]
+    return [
+        Run("train", tokenizer, [*TRAIN, *TOKENIZER, *shared, f"name={tokenizer}"]),
+        Run("train", name, [*TRAIN, *PREDICTOR, *trained_on, *arm.predictor, f"name={name}"]),
+        Run("evaluate", name, [*EVALUATE, *shared, *oracle, f"checkpoint={name}", f"name={name}"]),
+    ]
+
+
+def rows_of(arm: Arm, seed: int) -> list[dict[str, Any]]:
+    """Rows of the table: what the finetuned weights do, and the oracle where there is one."""
+    summaries = tokenizer, predictor, evaluated = [run.summary() for run in runs_of(arm, seed)]
+    evaluation = evaluated["evaluation"]
+    return [
+        {"arm": arm.name, "seed": seed, "row": row}
+        | {figure: figures[figure] for figure in FIGURES}
+        | {part: evaluation[part] for part in ("days", "pairs", "paths", "first_day", "last_day")}
+        | {"train_seconds": round(tokenizer["duration_seconds"] + predictor["duration_seconds"])}
+        | {"evaluate_seconds": round(evaluated["duration_seconds"])}
+        | {"revision": " ".join(sorted({summary["git"]["revision"] for summary in summaries}))}
+        | {"changed": any(summary["git"]["dirty"] for summary in summaries)}
+        for row, figures in evaluation["rows"].items()
+        if row in ("finetuned", "oracle")
+    ]
 
 
 def record() -> None:
-    """All runs, a row of the table after each."""
-    SO_FAR.mkdir(parents=True, exist_ok=True)
-    rows, commands = [], []
-    for market, options in MARKETS.items():
-        for seed in SEEDS:
-            name = f"{market.replace(' ', '_')}_{seed}"
-            of_seed = [*options, f"seed={seed}"]
-            tokenizer = run("train", [*TRAIN, *TOKENIZER, *of_seed], f"{name}_tokenizer")
-            pretrained = f"model.pretrained_tokenizer={name}_tokenizer"
-            predictor = run("train", [*TRAIN, *PREDICTOR, *of_seed, pretrained], name)
-            oracle = ["oracle=true"] if market == "effect on" else []
-            evaluated = run("evaluate", [*EVALUATE, *of_seed, *oracle, f"checkpoint={name}"], name)
-            commands += [summary["typed"] for summary in (tokenizer, predictor, evaluated)]
-            evaluation = evaluated["evaluation"]
-            for row in ("finetuned", *(["oracle"] if oracle else [])):
-                figures = evaluation["rows"][row]
-                rows.append(
-                    {"market": market, "seed": seed, "row": row}
-                    | {figure: figures[figure] for figure in FIGURES}
-                    | {part: evaluation[part] for part in ("days", "pairs", "paths", "first_day", "last_day")}
-                    | {"train_seconds": round(tokenizer["seconds"] + predictor["seconds"])}
-                    | {"evaluate_seconds": round(evaluated["seconds"])}
-                    | {"revision": predictor["git"]["revision"], "dirty": predictor["git"]["dirty"]}
-                )
-            pd.DataFrame(rows).to_csv(SO_FAR / "figures.csv", index=False, float_format="%.5g")
-            (SO_FAR / "commands.txt").write_text("\n".join(commands) + "\n")
+    """All arms; the results are written at the end, so that the checkout is as committed while they run."""
+    arms = ARMS
+    if not (PROJECT / SHARED).is_dir():
+        print(f"left out, as there is no {SHARED}: real_csi300")
+        arms = [arm for arm in ARMS if arm.market != REAL]
+    rows = [row for arm in arms for seed in arm.seeds for row in rows_of(arm, seed)]
+    commands = dict.fromkeys(run.as_typed for arm in arms for seed in arm.seeds for run in runs_of(arm, seed))
     RESULTS.mkdir(exist_ok=True)
-    for name in ("figures.csv", "commands.txt"):
-        shutil.copy(SO_FAR / name, RESULTS)
+    pd.DataFrame(rows).to_csv(RESULTS / "figures.csv", index=False, float_format="%.5g")
+    (RESULTS / "commands.txt").write_text("\n".join(commands) + "\n")
 
 
 if __name__ == "__main__":
