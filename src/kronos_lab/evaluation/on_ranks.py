@@ -46,7 +46,6 @@ def forecast_on_ranks(
     """
     trainer = build_trainer(
         make_trainer,
-        callbacks=[],
         logger=False,
         precision="32-true",  # that of the forecaster is its own
         limit_predict_batches=1,

@@ -87,10 +87,13 @@ def build_trainer(make_trainer: Callable[..., "Trainer"], **arguments: Any) -> "
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch.strategies.launchers import subprocess_script
 
+    from kronos_lab.runs.termination import EndOnSigterm
+
     settings = getattr(make_trainer, "keywords", {})
     check_trainer_settings(settings)
     # Lightning's watch looks every five seconds and ends everything, this process included, without a word.
     subprocess_script._launch_process_observer = watch_children  # type: ignore[assignment]
+    arguments["callbacks"] = [EndOnSigterm(), *arguments.get("callbacks", [])]
     try:
         if SLURMEnvironment.detect():
             # Its own requeueing saves at any moment, even within a step, and resumes either stage from what it saved.
