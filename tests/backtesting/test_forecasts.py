@@ -118,6 +118,32 @@ def test_scores_are_returns_from_the_last_close_of_the_store(forecasts, small_ma
     assert shard.paths["close"].shape[1:] == (PATHS, HORIZON)
 
 
+def test_original_scores_are_in_deviations_of_the_bars_that_were_seen(forecasts, small_market, tmp_path):
+    """The stored scale is the lookback's own; forecasts written before it was kept say what to do."""
+    import pyarrow.parquet as pq
+
+    from kronos_lab.backtesting.forecast_shards import read_forecasts, score_forecasts
+    from kronos_lab.backtesting.signals import OriginalZ
+
+    shard, bars = next(read_forecasts(forecasts)), small_market.bars("csi300")
+    for symbol, day, mean, deviation in zip(shard.symbol_B, shard.date_B, *shard.close_scale, strict=True):
+        rows = bars.rows_of(symbol)
+        last = rows.start + np.searchsorted(bars.position_M[rows], small_market.calendar.get_loc(day))
+        close = bars.values_MF[last + 1 - LOOKBACK : last + 1, 3].astype(np.float64)
+        np.testing.assert_allclose([mean, deviation], [close.mean(), close.std() + 1e-5], rtol=1e-6)
+    found = score_forecasts(forecasts, OriginalZ(HORIZON, "mean", clip=5.0))
+    assert found.notna().equals(scores(forecasts).notna())
+
+    for file in forecasts.iterdir():
+        if file.suffix == ".parquet":
+            pq.write_table(pq.read_table(file).drop(["close_mean", "close_deviation"]), tmp_path / file.name)
+        else:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    pd.testing.assert_frame_equal(scores(tmp_path), scores(forecasts), check_exact=True)
+    with pytest.raises(InputError, match="signal=original_z needs close_mean and close_deviation"):
+        score_forecasts(tmp_path, OriginalZ(HORIZON, "mean", clip=5.0))
+
+
 def test_changing_tomorrows_bar_never_changes_todays_score(forecasts, small_market, tmp_path):
     from kronos_lab.data.bars import Bars
 
@@ -178,6 +204,7 @@ class ForgetfulMemory:
     def __init__(self, forecaster: Any, most: int, error: Exception) -> None:
         self.forecaster, self.most, self.error = forecaster, most, error
         self.tokenizer, self.predictor = forecaster.tokenizer, forecaster.predictor
+        self.rescale = forecaster.rescale
 
     def paths(self, context: Any, *others: Any, **options: Any) -> Any:
         if len(context) > self.most:

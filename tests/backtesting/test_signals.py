@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from kronos_lab.backtesting.signals import (
+    CloseScale,
     ExpectedReturn,
+    OriginalZ,
     PathQuantile,
+    ReturnOverVolatility,
     RiseProbability,
     check_signal,
     long_format,
@@ -29,7 +32,68 @@ def test_path_quantile_and_probability_of_a_rise():
     np.testing.assert_allclose(RiseProbability(2)(CLOSE_BPH, LAST_CLOSE), [2 / 3, 1 / 3])
 
 
-@pytest.mark.parametrize("signal", [ExpectedReturn(2), PathQuantile(2, 0.3), RiseProbability(2)])
+def test_return_over_volatility_is_in_units_of_the_paths_own_deviation():
+    # Returns 0.1, −0.1, 0.3: mean 0.1, sample deviation 0.2; and 0, −0.5, 1: mean 1/6, deviation √(7/12).
+    expected = [0.5, (1 / 6) / (7 / 12) ** 0.5]
+    np.testing.assert_allclose(ReturnOverVolatility(2)(CLOSE_BPH, LAST_CLOSE), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_paths_that_end_alike_have_no_opinion():
+    alike = np.full((2, 3, 1), 1.1) * LAST_CLOSE[:, None, None]  # three times 0.1 has a rounded mean
+    assert np.isnan(ReturnOverVolatility(1)(alike, LAST_CLOSE)).all()
+    check_signal(ReturnOverVolatility(1), paths=2, horizon=1)
+
+
+def test_one_path_has_no_volatility_and_is_refused_before_the_forecasts():
+    with pytest.raises(InputError, match=r"forecast\.paths=1: signal=return_over_volatility needs 2 or more"):
+        check_signal(ReturnOverVolatility(2), paths=1, horizon=2)
+
+
+def test_original_scores_by_hand():
+    """Closes averaged over the paths: 9.8333, 11 and 4, 4.6667; lookbacks of mean 9, 5 and deviation 2, 0.5."""
+    scale = CloseScale(np.array([9.0, 5.0]), np.array([2.0, 0.5]))
+    expected = {
+        "last": [0.5, 4 / 3],
+        "mean": [(59 / 6 + 11) / 4 - 5, 2 / 3],
+        "max": [0.5, 4 / 3],
+        "min": [-1 / 12, 0.0],
+    }
+    for which, scores in expected.items():
+        found = OriginalZ(2, which, clip=5.0)(CLOSE_BPH, LAST_CLOSE, scale)
+        np.testing.assert_allclose(found, scores, atol=1e-12, err_msg=which)
+    np.testing.assert_allclose(OriginalZ(1, "last", 5.0)(CLOSE_BPH, LAST_CLOSE, scale), [-1 / 12, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("which", ["last", "mean", "max", "min"])
+def test_original_scores_are_those_in_the_normalised_space_of_the_model(which):
+    """As the original has them: its predictions never leave that space, where the last close is clipped."""
+    rng = np.random.default_rng(3)
+    lookback_BC = 20 + rng.normal(size=(4, 90)).cumsum(axis=1)
+    lookback_BC[0, :-1], lookback_BC[0, -1] = 20 + rng.normal(size=89) * 0.01, 30  # 9 deviations
+    mean_B, deviation_B = lookback_BC.mean(axis=1), lookback_BC.std(axis=1) + 1e-5
+    z_BPH = rng.normal(size=(4, 5, 10))
+    last_z_B = ((lookback_BC[:, -1] - mean_B) / deviation_B).clip(-5, 5)
+    mean_z_BH = z_BPH.mean(axis=1)
+    expected = (mean_z_BH[:, -1] if which == "last" else getattr(mean_z_BH, which)(axis=1)) - last_z_B
+    close_BPH = z_BPH * deviation_B[:, None, None] + mean_B[:, None, None]
+    found = OriginalZ(10, which, clip=5.0)(close_BPH, lookback_BC[:, -1], CloseScale(mean_B, deviation_B))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert last_z_B[0] == 5
+
+
+def test_an_original_score_there_is_none_of_is_refused():
+    with pytest.raises(InputError, match=r"signal\.which=median: choose one of last, mean, max, min"):
+        OriginalZ(2, "median", 5.0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"signal\.clip=0 must be a number above 0"):
+        OriginalZ(2, "last", 0)
+    with pytest.raises(InputError, match=r"signal\.horizon=3 is not within the 2 forecast bars"):
+        check_signal(OriginalZ(3, "last", 5.0), paths=1, horizon=2)
+
+
+@pytest.mark.parametrize(
+    "signal", [ExpectedReturn(2), PathQuantile(2, 0.3), RiseProbability(2), ReturnOverVolatility(2)]
+)
 def test_scores_do_not_depend_on_the_price_level(signal):
     scaled = signal(CLOSE_BPH * 8, LAST_CLOSE * 8)
     np.testing.assert_array_equal(scaled, signal(CLOSE_BPH, LAST_CLOSE))
@@ -45,7 +109,13 @@ def test_a_horizon_outside_the_paths_is_refused_before_and_after_the_forecasts()
 
 @pytest.mark.parametrize("horizon", [0, 1.5, "2", None])
 def test_a_horizon_that_counts_nothing_is_refused(horizon):
-    for make in (ExpectedReturn, RiseProbability, lambda horizon: PathQuantile(horizon, 0.5)):
+    for make in (
+        ExpectedReturn,
+        RiseProbability,
+        ReturnOverVolatility,
+        lambda horizon: PathQuantile(horizon, 0.5),
+        lambda horizon: OriginalZ(horizon, "last", 5.0),
+    ):
         with pytest.raises(InputError, match=r"signal\.horizon=.* must be a whole number, at least 1"):
             make(horizon)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from kronos_lab.backtesting.signals import CloseScale
 from kronos_lab.data.settings import whole_number
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
@@ -82,6 +83,7 @@ class Forecast(NamedTuple):
         symbol_B: strings.
         date_B: datetime64[ns], stamp of the last bar the forecaster saw.
         last_close_B: float32, adjusted close of that bar.
+        close_scale: float32, what closes were normalised by.
         paths_BPHF: float32, forecast bars in adjusted units.
     """
 
@@ -90,6 +92,7 @@ class Forecast(NamedTuple):
     symbol_B: np.ndarray
     date_B: np.ndarray
     last_close_B: np.ndarray
+    close_scale: CloseScale
     paths_BPHF: np.ndarray
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast, ForecastBatch
+from kronos_lab.backtesting.signals import CloseScale
 from kronos_lab.data.bars import FIELDS
+from kronos_lab.data.normaliser import fit_scale
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.progress import SeriesProgress
 from kronos_lab.forecasting.token_sampling import Sampling
@@ -48,8 +52,15 @@ class ForecastModule(LightningModule):
             symbol_B=series.symbol_B,
             date_B=series.date_B,
             last_close_B=series.context_BCF[:, -1, CLOSE],
+            close_scale=_close_scale(series.context_BCF, self.forecaster.rescale),
             paths_BPHF=paths_BPHF,
         )
+
+
+def _close_scale(context_BCF: np.ndarray, rescale: bool) -> CloseScale:
+    """What the forecaster normalises closes by: of the same bars, by the same function."""
+    scale = fit_scale(torch.from_numpy(context_BCF[..., CLOSE, None]).double(), rescale)
+    return CloseScale(*(statistic.flatten().numpy().astype(np.float32) for statistic in scale))
 
 
 class ForecastProgress(Callback):

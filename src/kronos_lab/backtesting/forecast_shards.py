@@ -3,6 +3,7 @@
 Layout of a shard: one row per series (a symbol on a signal day) with
 
 - `symbol`, `date` (stamp of the last bar the forecaster saw), `last_close` (float32, adjusted, of that bar);
+- `close_mean`, `close_deviation` (float32): what closes were normalised by; shards written earlier lack them;
 - one column per field of a bar, a list of P · H float32: all H steps of path 0, then of path 1, and so on.
 
 The Parquet metadata of a shard says which batches are in it; `manifest.json` has the settings, the batch plan and,
@@ -20,12 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast
-from kronos_lab.backtesting.signals import Signal, score_frame
+from kronos_lab.backtesting.signals import CloseScale, Signal, score_frame
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.errors import InputError
 from kronos_lab.runs.summary import write_json
 
 MANIFEST_FILE = "manifest.json"
+SCALE = ("close_mean", "close_deviation")  # columns of a `CloseScale`
 BATCHES_KEY = b"kronos_lab.batches"
 
 
@@ -36,12 +38,14 @@ class StoredForecasts(NamedTuple):
         symbol_B: strings.
         date_B: datetime64[ns].
         last_close_B: float32, adjusted.
+        close_scale: what closes were normalised by; None in shards written before it was kept.
         paths: per field that was asked for, float32 [B, P, H].
     """
 
     symbol_B: np.ndarray
     date_B: np.ndarray
     last_close_B: np.ndarray
+    close_scale: CloseScale | None
     paths: dict[str, np.ndarray]
 
 
@@ -84,11 +88,14 @@ def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[Sto
     manifest = read_manifest(folder)
     shape = (-1, manifest["batch_plan"]["paths"], manifest["batch_plan"]["horizon"])
     for shard in manifest["shards"]:
-        table = pq.read_table(folder / shard["file"], columns=["symbol", "date", "last_close", *fields])
+        file = folder / shard["file"]
+        scale = [name for name in SCALE if name in pq.read_schema(file).names]
+        table = pq.read_table(file, columns=["symbol", "date", "last_close", *scale, *fields])
         yield StoredForecasts(
             symbol_B=np.asarray(table["symbol"].to_pylist(), dtype=object),
             date_B=table["date"].to_numpy(),
             last_close_B=table["last_close"].to_numpy(),
+            close_scale=CloseScale(*(table[name].to_numpy() for name in scale)) if scale else None,
             paths={name: table[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in fields},
         )
 
@@ -99,7 +106,7 @@ def score_forecasts(folder: Path, signal: Signal) -> pd.DataFrame:
     for shard in read_forecasts(folder, fields=("close",)):
         dates.append(shard.date_B)
         symbols.append(shard.symbol_B)
-        scores.append(signal(shard.paths["close"], shard.last_close_B))
+        scores.append(signal(shard.paths["close"], shard.last_close_B, shard.close_scale))
     return score_frame(np.concatenate(dates), np.concatenate(symbols), np.concatenate(scores))
 
 
@@ -109,6 +116,7 @@ def _table(forecast: Forecast) -> pa.Table:
         "symbol": pa.array(forecast.symbol_B, pa.string()),
         "date": pa.array(forecast.date_B, pa.timestamp("ns")),
         "last_close": pa.array(forecast.last_close_B, pa.float32()),
+        **{name: pa.array(values_B, pa.float32()) for name, values_B in zip(SCALE, forecast.close_scale, strict=True)},
     }
     for number, field in enumerate(FIELDS):
         values = pa.array(np.ascontiguousarray(forecast.paths_BPHF[..., number]).reshape(-1), pa.float32())
