@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.signals import check_signal
     from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
-    from kronos_lab.data.settings import positive_number
+    from kronos_lab.data.settings import positive_number, switch
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.models.hub import weights_fingerprint
@@ -97,6 +97,7 @@ def main(cfg: DictConfig) -> None:
         batch_size=cfg.backtest_batch_size,
         seed=cfg.seed,
         origin={"weights": weights, "market": market.fingerprint, "universe": universe},
+        earlier=Path(cfg.paths.outputs) if switch("backtest.reuse", cfg.backtest.reuse) else None,
     )
     if not goes_on:  # a further rank of this job: its forecasts are written
         return

@@ -15,6 +15,7 @@ PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
 SMALL = ["strategy.topk=5", "strategy.n_drop=1", "strategy.hold_thresh=2", "data.lookback=30", "data.horizon=4"]
 COMMANDS: dict[str, list[str]] = {
     "csi300": [*SMALL, "name=csi300", "backtest.end=null"],
+    "cheaper": [*SMALL, "name=cheaper", "logger=csv", "backtest.end=null", "exchange.open_cost=0"],  # same forecasts
     "all": [
         *SMALL,
         "universe=all",
@@ -116,6 +117,14 @@ def test_a_run_leaves_everything_in_its_folder(runs, small_market):
     manifest = json.loads((folder / "forecasts" / "manifest.json").read_text())
     assert manifest["finished"]
     assert manifest["weights"] == summary["weights"]
+
+
+def test_another_cost_costs_no_forecasts(runs):
+    folder, first = finished(runs, "cheaper"), finished(runs, "csi300")
+    assert f"batches were made by {first}\n" in runs["cheaper"]["out"]
+    assert pd.read_parquet(folder / "signals.parquet").equals(pd.read_parquet(first / "signals.parquet"))
+    costs = [pd.read_parquet(run / "portfolio.parquet")["cost"].sum() for run in (folder, first)]
+    assert costs[0] < costs[1]
 
 
 def test_the_screen_says_what_was_used_and_what_came_out(runs):

@@ -291,10 +291,12 @@ def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_pat
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_ranks_share_the_batches_without_overlap(world):
-    from kronos_lab.backtesting.forecast_batches import RankBatches
+    from kronos_lab.backtesting.forecast_batches import NOTHING, RankBatches
 
-    shared = [batch for rank in range(world) for batch in RankBatches(5, rank, world)]
-    assert sorted(shared) == list(range(5))
+    shares = [list(RankBatches([0, 1, 3, 4, 9], rank, world)) for rank in range(world)]
+    assert len({len(share) for share in shares}) == 1
+    assert sorted(batch for share in shares for batch in share if batch != NOTHING) == [0, 1, 3, 4, 9]
+    assert list(RankBatches([], 0, world)) == [NOTHING]
 
 
 @pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3), (4, 5, 1)])

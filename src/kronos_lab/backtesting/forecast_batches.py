@@ -4,7 +4,7 @@ Batches hold numpy arrays on purpose: Lightning casts tensors of a batch to the 
 in bfloat16 would be off by half a percent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -19,12 +19,14 @@ from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.window_series import SeriesBatch, WindowSeries
 
+NOTHING = -1  # in place of a batch where a rank has none left
+
 
 @dataclass(frozen=True)
 class BatchPlan:
     """How the series of a backtest are cut into batches; with it, forecasts repeat to the last bit.
 
-    Series are ordered by date, then symbol. Rank r of w forecasts batches r, r + w, r + 2w, ...
+    Series are ordered by date, then symbol.
 
     Attributes:
         series: series to forecast, over all days and ranks.
@@ -96,7 +98,7 @@ class Forecast(NamedTuple):
     paths_BPHF: np.ndarray
 
 
-class ForecastDataset(Dataset[ForecastBatch]):
+class ForecastDataset(Dataset[ForecastBatch | None]):
     """The batches of a plan, each gathered when it is asked for.
 
     Args:
@@ -116,15 +118,20 @@ class ForecastDataset(Dataset[ForecastBatch]):
     def __len__(self) -> int:
         return self.plan.batches
 
-    def __getitem__(self, batch: int) -> ForecastBatch:
-        return ForecastBatch(batch, self.series.gather(self.plan.rows(batch)))
+    def __getitem__(self, batch: int) -> ForecastBatch | None:
+        return None if batch == NOTHING else ForecastBatch(batch, self.series.gather(self.plan.rows(batch)))
 
 
 class RankBatches(Sampler[int]):
-    """Every `world`-th batch, beginning with number `rank`: no batch on two ranks, none left out."""
+    """Every `world`-th of the batches, beginning with the one at `rank`: none on two ranks, none left out.
 
-    def __init__(self, batches: int, rank: int, world: int) -> None:
-        self.numbers = range(rank, batches, world)
+    All ranks have equally many, one at least, as Lightning leaves out a rank that has none; `NOTHING` fills up.
+    """
+
+    def __init__(self, batches: Sequence[int], rank: int, world: int) -> None:
+        each = max(1, -(-len(batches) // world))
+        own = list(batches[rank::world])
+        self.numbers = own + [NOTHING] * (each - len(own))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.numbers)
@@ -138,19 +145,30 @@ class ForecastDataModule(LightningDataModule):
 
     Args:
         dataset: the batches of all ranks.
+        take_over: called on rank 0 before anything is forecast; the batches that are there already.
+
+    Attributes:
+        missing: numbers of the batches to forecast, in order, over all ranks; known from `setup` on.
     """
 
-    def __init__(self, dataset: ForecastDataset) -> None:
+    def __init__(self, dataset: ForecastDataset, take_over: Callable[[], Set[int]] = frozenset) -> None:
         super().__init__()
-        self.dataset = dataset
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer batches than ranks
+        self.dataset, self._take_over = dataset, take_over
+        self.missing: list[int] = []
 
-    def predict_dataloader(self) -> DataLoader[ForecastBatch]:
+    def setup(self, stage: str) -> None:
+        """Agree with the other ranks on what is left to do."""
+        assert self.trainer is not None
+        done = self._take_over() if self.trainer.is_global_zero else frozenset()
+        missing = [batch for batch in range(len(self.dataset)) if batch not in done]
+        self.missing = self.trainer.strategy.broadcast(missing)
+
+    def predict_dataloader(self) -> DataLoader[ForecastBatch | None]:
         """Batches of this rank."""
         assert self.trainer is not None
         if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
             raise InputError("trainer.use_distributed_sampler must be false: backtests shard their own batches")
-        sampler = RankBatches(len(self.dataset), self.trainer.global_rank, self.trainer.world_size)
+        sampler = RankBatches(self.missing, self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(self.dataset, sampler=sampler, batch_size=None, collate_fn=_unchanged)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast, ForecastBatch
+from kronos_lab.backtesting.forecast_batches import NOTHING, BatchPlan, Forecast, ForecastBatch
 from kronos_lab.backtesting.signals import CloseScale
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale
@@ -38,12 +38,14 @@ class ForecastModule(LightningModule):
         self.on_progress: Callable[[float], None] = lambda series: None  # series of the batch at work, as they are done
         self._memory = WithinMemory(rows_at_once)
 
-    def predict_step(self, batch: ForecastBatch, batch_idx: int) -> Forecast:
-        """Forecast one batch.
+    def predict_step(self, batch: ForecastBatch | None, batch_idx: int) -> Forecast | int:
+        """Forecast one batch; `NOTHING` where there is none left for this rank.
 
         Raises:
             InputError: not even one path of a series fits into memory, or a forecast is not finite.
         """
+        if batch is None:
+            return NOTHING  # of None Lightning would ask whether it is meant
         series = batch.series
         paths_BPHF, parts = forecast_batch(self.forecaster, series, self.sampling, self._memory, self.on_progress)
         return Forecast(
@@ -75,22 +77,32 @@ class ForecastProgress(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._progress = SeriesProgress(self.plan.series, shown=trainer.is_global_zero, transient=False)
+        assert isinstance(pl_module, ForecastModule)
+        rows = [self.plan.rows(batch) for batch in trainer.datamodule.missing]  # type: ignore[attr-defined]
+        self._done_after_batch = np.cumsum([part.stop - part.start for part in rows])
+        self._total = int(self._done_after_batch[-1]) if rows else 0
+        self._progress = SeriesProgress(self._total, shown=trainer.is_global_zero and self._total > 0, transient=False)
         self._progress.start()
         self._done = 0
-        assert isinstance(pl_module, ForecastModule)
         # The other ranks are taken to be as far with their batches as this one.
         pl_module.on_progress = lambda series: self._show(self._done + series * trainer.world_size)
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any, **kwargs: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """One batch further, on every rank."""
-        self._done = self.plan.rows(outputs.batch + trainer.world_size - 1).stop
+        batches = (batch_idx + 1) * trainer.world_size
+        self._done = int(self._done_after_batch[batches - 1]) if batches <= len(self._done_after_batch) else self._total
         self._show(self._done)
 
     def _show(self, series: float) -> None:
-        self._progress.update(min(series, self.plan.series))
+        self._progress.update(min(series, self._total))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the finished bar on the screen."""

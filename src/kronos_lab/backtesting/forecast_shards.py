@@ -124,12 +124,20 @@ def _table(forecast: Forecast) -> pa.Table:
     return pa.table(columns)
 
 
+def batches_of(shard: Path) -> list[int]:
+    """Numbers of the batches in a shard."""
+    return [batch["batch"] for batch in _batches(pq.read_metadata(shard))]
+
+
+def _batches(metadata: pq.FileMetaData) -> list[dict[str, Any]]:
+    return json.loads((metadata.metadata or {}).get(BATCHES_KEY, b"[]"))
+
+
 def _shards(folder: Path, plan: BatchPlan) -> list[dict[str, Any]]:
     shards: list[dict[str, Any]] = []
     for path in sorted(folder.glob("*.parquet")):
         metadata = pq.read_metadata(path)
-        batches = json.loads(metadata.metadata[BATCHES_KEY])
-        shards.append({"file": path.name, "series": metadata.num_rows, "batches": batches})
+        shards.append({"file": path.name, "series": metadata.num_rows, "batches": _batches(metadata)})
     found = sorted(batch["batch"] for shard in shards for batch in shard["batches"])
     if found != list(range(plan.batches)):
         raise RuntimeError(f"{folder} holds batches {found}, where the plan has 0 to {plan.batches - 1} once each")

@@ -47,6 +47,8 @@ class ForecastWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch, and close a shard when there is enough for one."""
+        if not isinstance(outputs, Forecast):
+            return
         self._waiting.append(outputs)
         if sum(len(forecast.symbol_B) for forecast in self._waiting) >= self.series_per_shard:
             self._close_shard(trainer.global_rank)

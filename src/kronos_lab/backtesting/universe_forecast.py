@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from lightning.pytorch import Trainer
 
 from kronos_lab.backtesting.coverage import daily_coverage
+from kronos_lab.backtesting.earlier_forecasts import EarlierForecasts, forecasts_fingerprint
 from kronos_lab.backtesting.forecast_batches import (
     BatchPlan,
     ForecastDataModule,
@@ -82,6 +84,7 @@ def forecast_universe(
     batch_size: int,
     seed: int,
     origin: Mapping[str, Any],
+    earlier: Path | None,
 ) -> bool:
     """Forecast every window and leave shards and manifest in `folder`; see `forecast_shards`.
 
@@ -97,6 +100,7 @@ def forecast_universe(
         batch_size: upper bound on series × paths at once, per device.
         seed: of the random numbers.
         origin: weights, market and whatever else the manifest should name.
+        earlier: folder of all runs, where the same forecasts may have been made before; None: all are made.
 
     Returns:
         Whether this is the process that goes on; with several ranks the others have done their part.
@@ -113,7 +117,10 @@ def forecast_universe(
         "anchor": forecaster.anchor,
         "clip": forecaster.clip,
         "rescale": forecaster.rescale,
+        "version": version("kronos-lab"),
     }
+    fingerprint = forecasts_fingerprint(settings, plan, windows.signal_rows(np.arange(len(windows))))
+    settings["fingerprint"] = fingerprint
     trainer = build_trainer(
         make_trainer,
         callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
@@ -135,6 +142,11 @@ def forecast_universe(
             f"trainer.precision={trainer.precision}: the precision of a backtest is forecast.precision (float32, "
             "bfloat16); leave trainer.precision out"
         )
-    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
+
+    def take_over() -> set[int]:
+        folder.mkdir(parents=True, exist_ok=True)
+        return EarlierForecasts(earlier, fingerprint).take_over(folder) if earlier else set()
+
+    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps), take_over)
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
     return trainer.is_global_zero
