@@ -31,6 +31,7 @@ def forecast(
     batch_size: int = 60,
     seed: int = 7,
     module: Any = None,
+    writer: dict[str, Any] | None = None,
     **trainer: Any,
 ) -> Any:
     """Forecast the small market with the tiny golden model; returns the folder of the shards."""
@@ -49,10 +50,10 @@ def forecast(
     windows = WindowIndex(bars or market.bars(universe), market.spans(universe), LOOKBACK, 0, START, end)
     plan = BatchPlan(len(windows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
-    writer = ForecastWriter(folder, plan, {"made_by": "test"}, series_per_shard=50)
+    keeper = ForecastWriter(folder, plan, {"made_by": "test"}, **({"series_per_shard": 50} | (writer or {})))
     runner = build_trainer(
         partial(Trainer, **({"accelerator": "cpu", "devices": 1} | trainer)),
-        callbacks=[writer],
+        callbacks=[keeper],
         logger=False,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -279,6 +280,14 @@ def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(sm
     assert sum(pq.read_metadata(path).num_rows for path in tmp_path.glob("*.parquet")) == 5 * 20
     with pytest.raises(InputError, match="interrupted"):
         read_manifest(tmp_path)
+
+
+def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
+    from kronos_lab.backtesting.forecast_shards import read_manifest
+
+    folder = forecast(tmp_path, small_market, writer={"series_per_shard": 10**6, "seconds_per_shard": 0})
+    manifest = read_manifest(folder)
+    assert [len(shard["batches"]) for shard in manifest["shards"]] == [1] * manifest["batch_plan"]["batches"]
 
 
 def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_path):

@@ -1,5 +1,6 @@
 """Keeps what `Trainer.predict` forecasts: each rank appends its own finished shards while it goes."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,29 @@ class ForecastWriter(Callback):
         folder: new or empty.
         plan: the batches of all ranks.
         settings: what else made the forecasts, for the manifest.
-        series_per_shard: rows after which a shard is closed; a killed run loses fewer than these per rank.
+        series_per_shard: rows after which a shard is closed.
+        seconds_per_shard: after which it is closed too; a killed run loses this much of the work of each rank.
     """
 
     def __init__(
-        self, folder: Path, plan: BatchPlan, settings: Mapping[str, Any], series_per_shard: int = 5_000
+        self,
+        folder: Path,
+        plan: BatchPlan,
+        settings: Mapping[str, Any],
+        series_per_shard: int = 5_000,
+        seconds_per_shard: float = 60.0,
     ) -> None:
         self.folder = folder
         self.plan = plan
         self.settings = settings
-        self.series_per_shard = series_per_shard
+        self.series_per_shard, self.seconds_per_shard = series_per_shard, seconds_per_shard
+        self._closed_at = 0.0
         self._waiting: list[Forecast] = []
         self._shards = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Rank 0 makes the folder and an unfinished manifest."""
+        self._closed_at = time.monotonic()
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_manifest(self.folder, self.settings, self.plan, finished=False)
@@ -50,7 +59,8 @@ class ForecastWriter(Callback):
         if not isinstance(outputs, Forecast):
             return
         self._waiting.append(outputs)
-        if sum(len(forecast.symbol_B) for forecast in self._waiting) >= self.series_per_shard:
+        series = sum(len(forecast.symbol_B) for forecast in self._waiting)
+        if series >= self.series_per_shard or time.monotonic() - self._closed_at >= self.seconds_per_shard:
             self._close_shard(trainer.global_rank)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,5 +77,5 @@ class ForecastWriter(Callback):
     def _close_shard(self, rank: int) -> None:
         if self._waiting:
             write_shard(self.folder / f"rank-{rank:03d}-shard-{self._shards:05d}.parquet", self._waiting)
-            self._waiting = []
+            self._waiting, self._closed_at = [], time.monotonic()
             self._shards += 1
