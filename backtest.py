@@ -104,7 +104,7 @@ def main(cfg: DictConfig) -> None:
 
     scores = score_forecasts(folder / "forecasts", signal)
     ledger = simulate(market, scores, strategy, exchange, account)
-    results = evaluate(market, scores, ledger, against, coverage, window.horizon, warnings)
+    results = evaluate(market, scores, ledger, against, coverage, window.horizon, warnings, cfg.seed)
     finish_backtest(
         folder,
         results,

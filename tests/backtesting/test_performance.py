@@ -8,6 +8,7 @@ from kronos_lab.backtesting.performance import (
     drawdown,
     equal_weight_return,
     performance,
+    performance_errors,
     price_return,
     sessions_per_year,
 )
@@ -35,6 +36,21 @@ def test_a_loss_on_the_first_day_is_a_drawdown():
 
 def test_returns_without_any_spread_have_no_ratio():
     assert np.isnan(performance(series(0.0, 0.0, 0.0), per_year=240).information_ratio)
+
+
+def test_annual_figures_have_intervals_where_there_are_days_enough():
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 0.01, 240)
+    noise -= noise.mean()
+    for mean, apart in ((0.0, False), (0.004, True)):
+        returns = series(*(mean + noise))
+        own, sure = performance(returns, 240), performance_errors(returns, 240, seed=1)
+        assert sure["annual_return_low"] < own.annual_return < sure["annual_return_high"]
+        assert sure["information_ratio_low"] < own.information_ratio < sure["information_ratio_high"]
+        assert (sure["p"] <= 0.05) == (sure["annual_return_low"] > 0) == (sure["information_ratio_low"] > 0) == apart
+    # A year of independent days knows its ratio to about ± 2.
+    assert sure["information_ratio_high"] - sure["information_ratio_low"] == pytest.approx(4, rel=0.25)
+    assert np.isnan(list(performance_errors(returns[:11], 240, seed=1).values())[1:]).all()
 
 
 def test_sessions_per_year_are_counted_in_the_calendar():

@@ -46,7 +46,7 @@ def backtest(small_market) -> Any:
     rows = windows.signal_rows(np.arange(len(windows)))
     coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]
     against = benchmarks(small_market, UNIVERSE, INDEX)
-    return evaluate(small_market, score, ledger, against, coverage, HORIZON, ["inside pretraining: mind this"])
+    return evaluate(small_market, score, ledger, against, coverage, HORIZON, ["inside pretraining: mind this"], seed=1)
 
 
 def test_a_score_that_knows_something_has_rank_ic_and_excess_over_both_benchmarks(backtest):
@@ -57,6 +57,51 @@ def test_a_score_that_knows_something_has_rank_ic_and_excess_over_both_benchmark
         excess = backtest.metrics["excess"][name]
         assert excess["with_cost"]["annual_return"] > 0
         assert excess["without_cost"]["annual_return"] > excess["with_cost"]["annual_return"]
+
+
+def test_figures_of_the_order_know_how_sure_they_are(backtest):
+    """The scores of the fixture know the return over five sessions, less of one and of twenty."""
+    metrics = backtest.metrics
+    decay = metrics["decay"]
+    assert list(decay) == ["1", "2", "3", "5", "10", "20"]
+    assert decay["5"] == metrics["ranking"]["open_to_open"]["5"]["rank_ic"]
+    assert decay["5"]["mean"] > max(decay["1"]["mean"], decay["20"]["mean"])
+    for horizon, figures in decay.items():
+        enough = int(horizon) * 12 < 100
+        assert np.isfinite([figures[name] for name in ("p", "low", "high", "detectable")]).all() == enough
+        assert bool(figures["reason"]) != enough
+        if enough:
+            assert figures["low"] < figures["mean"] < figures["high"]
+            assert (figures["p"] <= 0.05) == (abs(figures["mean"]) >= figures["detectable"])
+    groups = metrics["groups"]
+    means = [groups["mean"][str(group)]["mean"] for group in range(1, 11)]
+    assert groups["monotonicity"] == pytest.approx(pd.Series(means).corr(pd.Series(range(10)), "spearman"))
+    assert groups["monotonicity"] > 0.5 and groups["long_short"]["mean"] == pytest.approx(means[9] - means[0])
+    assert 0.5 < metrics["hit_rate"]["low"] < metrics["hit_rate"]["mean"] < metrics["hit_rate"]["high"] < 0.7
+    assert list(metrics["rank_autocorrelation"]) == ["1", "5"]
+    assert metrics["rank_autocorrelation"]["1"] > metrics["rank_autocorrelation"]["5"]  # labels overlap, noise is new
+    assert sum(year["days"] for year in metrics["by_year"].values()) == 100
+
+
+def test_the_verdict_says_what_the_figures_do(backtest):
+    from copy import deepcopy
+
+    from kronos_lab.backtesting.results import verdict
+
+    known = verdict(backtest.metrics)
+    assert known[0].startswith("The scores order the names of the next session better than chance (p 0.0")
+    nothing = deepcopy(backtest.metrics)
+    nothing["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": 0.4, "detectable": 0.0123, "days": 100}
+    nothing["excess"]["equal_weight"]["with_cost"] |= {"p": 0.3}
+    assert verdict(nothing) == [
+        "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
+        "below 0.012 cannot be told from zero.",
+        "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
+    ]
+    short = deepcopy(nothing)
+    short["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": float("nan"), "reason": "9 days are few"}
+    short["excess"]["equal_weight"]["with_cost"] |= {"p": float("nan")}
+    assert verdict(short) == ["Whether the scores order the names better than chance cannot be said: 9 days are few."]
 
 
 def test_excess_is_the_daily_difference_and_costs_are_what_lies_between(backtest, small_market):
@@ -143,14 +188,14 @@ def page(backtest, tmp_path_factory) -> str:
         settings="universe: csi300",
     )
     pictures = sorted((folder / "figures").iterdir())
-    assert [picture.stem for picture in pictures] == ["coverage", "equity", "excess", "rank_ic", "trading"]
+    assert [picture.stem for picture in pictures] == ["coverage", "equity", "excess", "order", "rank_ic", "trading"]
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     return (folder / "report.html").read_text()
 
 
 def test_the_page_is_self_contained(page):
     outside_pictures = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
-    assert page.count("data:image/svg+xml;base64,") == 5
+    assert page.count("data:image/svg+xml;base64,") == 6
     assert not re.search(r"https?://|<script|<link", outside_pictures)
 
 
@@ -178,7 +223,7 @@ def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_mar
     assert small_market.wide(["close"], [gone], start=last)["close"][gone].isna().all()
     kept = holdings[holdings["date"] == last].iloc[:1].assign(symbol=gone)
     ledger = replace(backtest.ledger, holdings=pd.concat([holdings, kept], ignore_index=True))
-    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [])
+    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [], 1)
     assert [gone in warning for warning in again.warnings] == [True]
 
 
@@ -201,7 +246,7 @@ def test_a_name_suspended_since_lately_is_not_called_frozen(backtest, small_mark
     daily = backtest.ledger.daily.iloc[-80:].set_axis(small_market.calendar[-80:])
     kept = backtest.ledger.holdings.iloc[:1].assign(symbol=name, date=last)
     ledger = replace(backtest.ledger, daily=daily, holdings=kept)
-    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [])
+    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [], 1)
     assert [name in warning for warning in again.warnings if "without bars" in warning] == [True] * frozen
 
 
@@ -211,6 +256,6 @@ def test_a_short_test_and_one_without_a_trade_are_warnings(backtest, small_marke
     from kronos_lab.backtesting.results import evaluate
 
     idle = replace(backtest.ledger, daily=backtest.ledger.daily.iloc[:10], trades=backtest.ledger.trades.iloc[:0])
-    again = evaluate(small_market, backtest.score_LN, idle, backtest.against, backtest.coverage, HORIZON, [])
+    again = evaluate(small_market, backtest.score_LN, idle, backtest.against, backtest.coverage, HORIZON, [], 1)
     assert "only 10 sessions" in again.warnings[0]
     assert "nothing was traded: backtest.account" in again.warnings[1]

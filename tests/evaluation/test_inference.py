@@ -10,6 +10,7 @@ from kronos_lab.evaluation.inference import (
     interval,
     lag_of,
     resampled_means,
+    separate_t,
     too_little,
 )
 
@@ -35,6 +36,21 @@ def test_a_true_null_is_rejected_as_often_as_it_says(days, horizon):
     found = [hac_mean(pd.Series(values), horizon) for values in overlapping(600, days, horizon)]
     assert np.mean([one.p <= 0.05 for one in found]) == pytest.approx(0.05, abs=0.02)
     assert np.mean([abs(one.t) > 1.96 for one in found]) > 0.08
+
+
+def test_what_could_be_told_from_zero_is_where_p_becomes_one_in_twenty():
+    values = pd.Series(overlapping(1, 240, 5)[0])
+    least = hac_mean(values, 5).detectable
+    centred = values - values.mean()
+    assert hac_mean(centred + 0.999 * least, 5).p > 0.05 > hac_mean(centred + 1.001 * least, 5).p
+    assert np.isnan(hac_mean(values, 5, "too few days").detectable)
+
+
+def test_t_of_days_that_do_not_overlap_by_hand():
+    values = pd.Series([1.0, 10.0, 2.0, np.nan, 3.0, 14.0])
+    assert separate_t(values, 2) == pytest.approx((2 / (1 / 3**0.5) + 12 / (8**0.5 / 2**0.5)) / 2)
+    assert separate_t(values, 1) == pytest.approx(values.mean() / values.sem())
+    assert np.isnan(separate_t(values, 4))  # its last start has one day
 
 
 @pytest.mark.parametrize(("days", "horizon"), [(240, 10), (80, 1)])

@@ -7,8 +7,10 @@ import pytest
 from kronos_lab.evaluation.ranking import (
     close_to_close_return,
     daily_correlation,
-    daily_mean,
+    group_returns,
+    hit_rate,
     open_to_open_return,
+    rank_autocorrelation,
 )
 
 NAN = float("nan")
@@ -90,22 +92,34 @@ def test_days_without_an_order_have_no_correlation(noise):
     assert daily_correlation(score, label, "pearson").isna().sum() == 4
 
 
-def test_daily_mean_by_hand():
-    summary = daily_mean(pd.Series([0.1, NAN, 0.3, 0.2]))
-    assert (summary.mean, summary.std, summary.days) == (pytest.approx(0.2), pytest.approx(0.1), 3)
-    assert summary.icir == pytest.approx(2.0)
-    assert summary.t == pytest.approx(2 * 3**0.5)
+def test_hit_rate_by_hand():
+    score = frame({"a": [1, 1], "b": [2, NAN], "c": [3, 3], "d": [4, 4], "e": [9, 9]})
+    label = frame({"a": [-0.1, 0.3], "b": [0.5, 0.1], "c": [0.0, 0.2], "d": [0.1, NAN], "e": [-0.2, 0.1]})
+    # Day 1: medians 3 and 0: a agrees, b does not, c is at both, d agrees, e does not. Day 2: a, c and e are left.
+    assert hit_rate(score, label).tolist() == pytest.approx([2.5 / 5, 0.5 / 3])
 
 
-def test_daily_mean_of_nothing_is_unknown():
-    summary = daily_mean(pd.Series([NAN, NAN]))
-    assert summary.days == 0
-    assert np.isnan([summary.mean, summary.std, summary.icir, summary.t]).all()
+def test_groups_by_hand():
+    score = frame({name: [value, 1, value] for value, name in enumerate("abcdef")})
+    label = frame({name: [value / 100, value / 100, value / 100] for value, name in enumerate("abcdef")})
+    label.loc[label.index[2], list("cdef")] = NAN
+    found = group_returns(score, label, 3)
+    assert found.iloc[0].tolist() == pytest.approx([-0.02, 0.0, 0.02])  # less the mean of 0.025
+    assert found.iloc[1].tolist() == pytest.approx([NAN, 0.0, NAN], nan_ok=True)  # all scores are equal
+    assert found.iloc[2].isna().all()  # two names cannot be three groups
+
+
+def test_the_order_of_scores_that_never_change_is_kept():
+    score = pd.DataFrame(np.tile(np.arange(8.0), (5, 1)), index=pd.bdate_range("2024-07-01", periods=5))
+    score.iloc[4] = score.iloc[4, ::-1].to_numpy()
+    assert rank_autocorrelation(score, 1).tolist() == pytest.approx([NAN, 1, 1, 1, -1], nan_ok=True)
+    assert rank_autocorrelation(score, 2).tolist() == pytest.approx([NAN, NAN, 1, 1, -1], nan_ok=True)
 
 
 def test_tomorrows_return_as_score_is_perfect_and_yesterdays_is_not():
     random = np.random.default_rng(0)
     opens = pd.DataFrame(np.exp(random.normal(0, 0.02, size=(300, 40)).cumsum(axis=0)))
     label = open_to_open_return(opens, 1)
-    assert daily_mean(daily_correlation(label, label, "rank")).mean == pytest.approx(1)
-    assert abs(daily_mean(daily_correlation(opens.pct_change(), label, "rank")).t) < 3
+    assert daily_correlation(label, label, "rank").mean() == pytest.approx(1)
+    of_yesterday = daily_correlation(opens.pct_change(), label, "rank")
+    assert abs(of_yesterday.mean()) < 3 * of_yesterday.sem()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.page import headline_table, write_report
-from kronos_lab.backtesting.results import Results, headline
+from kronos_lab.backtesting.results import Results, headline, verdict
 from kronos_lab.backtesting.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.summary import write_json, write_summary
@@ -127,6 +127,7 @@ def save_report(
         folder / REPORT_FILE,
         title=title,
         lead=lead,
+        verdict=verdict(results.metrics),
         metrics=results.metrics,
         figures=figures,
         warnings=results.warnings,
@@ -167,6 +168,8 @@ def _print_headline(folder: Path, results: Results) -> None:
     for line in lines:
         table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
     console.print(table)
+    for sentence in verdict(results.metrics):
+        console.print(escape(sentence), highlight=False)
     log.info("report      %s", folder / REPORT_FILE)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kronos_lab.evaluation.inference import hac_mean, interval, resampled_means, too_little
+
 DAYS_PER_YEAR = 365.25
 
 
@@ -52,6 +54,34 @@ def performance(returns_L: pd.Series, per_year: float) -> Performance:
         total_return=float(equity.iloc[-1]) - 1,
         sessions=len(returns_L),
     )
+
+
+def performance_errors(returns_L: pd.Series, per_year: float, seed: int) -> dict[str, float]:
+    """How sure the annual figures of daily differences are.
+
+    Returns:
+        `t` and `p` of the mean (HAC, see `hac_mean`), and 95 % block-bootstrap intervals of annual return and
+        information ratio: `annual_return_low`, `_high`, `information_ratio_low`, `_high`; NaN where days are too few.
+    """
+    days = len(returns_L)
+    reason = too_little(days, horizon=1, stride=1)
+    sure = hac_mean(returns_L, 1, reason)
+    ends = dict.fromkeys(
+        (f"{figure}_{end}" for figure in ("annual_return", "information_ratio") for end in ("low", "high")),
+        float("nan"),
+    )
+    if not reason:
+        moments = resampled_means(pd.DataFrame({"mean": returns_L, "square": returns_L**2}), 1, seed)
+        deviation = np.sqrt((moments["square"] - moments["mean"] ** 2).clip(lower=0) * days / (days - 1))
+        resampled = {
+            "annual_return": moments["mean"] * per_year,
+            "information_ratio": moments["mean"] / deviation.where(deviation > 0) * per_year**0.5,
+        }
+        own = performance(returns_L, per_year)
+        for figure, values in resampled.items():
+            low, high = interval(getattr(own, figure), values, days, 1)
+            ends |= {f"{figure}_low": low, f"{figure}_high": high}
+    return {"t": sure.t, "p": sure.p, **ends}
 
 
 def equity_curve(returns_L: pd.Series) -> pd.Series:

@@ -1,7 +1,8 @@
 """Everything a backtest has to say, in figures: ranking, portfolio, benchmarks, coverage."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,17 +10,14 @@ import pandas as pd
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
     performance,
+    performance_errors,
     price_return,
     sessions_per_year,
 )
 from kronos_lab.backtesting.portfolio import Ledger
+from kronos_lab.backtesting.score_quality import NEXT_SESSION, ScoreQuality, score_quality
 from kronos_lab.data.market import Market
-from kronos_lab.evaluation.ranking import (
-    close_to_close_return,
-    daily_correlation,
-    daily_mean,
-    open_to_open_return,
-)
+from kronos_lab.evaluation.inference import CONFIDENCE, INDEPENDENT_STRETCHES
 
 FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year
 SESSIONS_UNTIL_FROZEN = 20  # a month: most suspensions end within it
@@ -57,29 +55,6 @@ def benchmarks(market: Market, universe: str, index: str | None) -> dict[str, Be
     return found
 
 
-class Correlation(NamedTuple):
-    """Which daily correlation: label "open_to_open" or "close_to_close", sessions ahead, kind "rank_ic" or "ic"."""
-
-    label: str
-    horizon: int
-    kind: str
-
-
-def rank(market: Market, score_LN: pd.DataFrame, horizons: list[int]) -> dict[Correlation, pd.Series]:
-    """IC and rank IC per signal day of the scores, against both labels at each horizon (sessions)."""
-    price = market.wide(["open", "close"], list(score_LN.columns))
-    daily = {}
-    for horizon in horizons:
-        labels = {
-            "open_to_open": open_to_open_return(price["open"], horizon),
-            "close_to_close": close_to_close_return(price["close"], horizon),
-        }
-        for label, return_LN in labels.items():
-            daily[Correlation(label, horizon, "rank_ic")] = daily_correlation(score_LN, return_LN, "rank")
-            daily[Correlation(label, horizon, "ic")] = daily_correlation(score_LN, return_LN, "pearson")
-    return daily
-
-
 @dataclass(frozen=True)
 class Results:
     """A finished backtest.
@@ -88,7 +63,7 @@ class Results:
         score_LN: scores, signal days × symbols.
         ledger: what the portfolio did.
         against: benchmarks by name, see `benchmarks`.
-        ranking: daily correlations, see `rank`.
+        quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
         metrics: all figures, see `measure`.
         warnings: what to know before reading them.
@@ -97,7 +72,7 @@ class Results:
     score_LN: pd.DataFrame
     ledger: Ledger
     against: dict[str, Benchmark]
-    ranking: dict[Correlation, pd.Series]
+    quality: ScoreQuality
     coverage: pd.DataFrame
     metrics: dict[str, Any]
     warnings: list[str]
@@ -111,22 +86,24 @@ def evaluate(
     coverage: pd.DataFrame,
     horizon: int,
     warnings: list[str],
+    seed: int,
 ) -> Results:
-    """Everything there is to say about scores and what trading them did; rank IC at 1 and `horizon` sessions."""
-    ranking = rank(market, score_LN, sorted({1, horizon}))
-    metrics = measure(market, ranking, ledger, against, coverage)
+    """Everything there is to say about scores and what trading them did; `seed` is that of the bootstrap."""
+    quality = score_quality(market, score_LN, horizon, seed)
+    metrics = measure(market, quality, ledger, against, coverage, seed)
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
-    return Results(score_LN, ledger, against, ranking, coverage, metrics, warnings)
+    return Results(score_LN, ledger, against, quality, coverage, metrics, warnings)
 
 
 def measure(
     market: Market,
-    ranking: dict[Correlation, pd.Series],
+    quality: ScoreQuality,
     ledger: Ledger,
     against: dict[str, Benchmark],
     coverage: pd.DataFrame,
+    seed: int,
 ) -> dict[str, Any]:
     """All figures, nested, as `metrics.json` holds them.
 
@@ -139,11 +116,14 @@ def measure(
     excess = {}
     for name, benchmark in against.items():
         difference = {kind: (own - benchmark.returns).reindex(own.index).dropna() for kind, own in returns.items()}
-        excess[name] = {kind: asdict(performance(series, per_year)) for kind, series in difference.items()}
+        excess[name] = {
+            kind: asdict(performance(series, per_year)) | performance_errors(series, per_year, seed)
+            for kind, series in difference.items()
+        }
     return {
-        "signal_days": _days(next(iter(ranking.values())).index),
+        "signal_days": _days(quality.groups_LG.index),
         "sessions_traded": _days(daily.index),
-        "ranking": _ranking_table(ranking),
+        **quality.figures,
         "portfolio": {kind: asdict(performance(own, per_year)) for kind, own in returns.items()},
         "benchmarks": {
             name: {
@@ -179,7 +159,8 @@ def headline(results: Results) -> dict[str, float]:
     metrics, flat = results.metrics, {}
     for horizon, kinds in metrics["ranking"]["open_to_open"].items():
         flat[f"rank_ic_{horizon}d"] = kinds["rank_ic"]["mean"]
-        flat[f"rank_ic_{horizon}d_naive_t"] = kinds["rank_ic"]["t"]
+        flat[f"rank_ic_{horizon}d_t"] = kinds["rank_ic"]["t"]
+        flat[f"rank_ic_{horizon}d_p"] = kinds["rank_ic"]["p"]
         flat[f"ic_{horizon}d"] = kinds["ic"]["mean"]
     flat["annual_return_with_cost"] = metrics["portfolio"]["with_cost"]["annual_return"]
     flat["annual_return_without_cost"] = metrics["portfolio"]["without_cost"]["annual_return"]
@@ -191,6 +172,30 @@ def headline(results: Results) -> dict[str, float]:
     flat["turnover_per_session"] = metrics["trading"]["turnover_per_session"]
     flat["coverage_mean"] = metrics["coverage"]["mean"]
     return flat
+
+
+def verdict(metrics: Mapping[str, Any]) -> list[str]:
+    """What is known after all, in words: of the scores over the next session, and of the excess after cost."""
+    figures = metrics["ranking"]["open_to_open"][str(NEXT_SESSION)]["rank_ic"]
+    if not np.isfinite(figures["p"]):
+        said = [f"Whether the scores order the names better than chance cannot be said: {figures['reason']}."]
+    elif figures["p"] <= 1 - CONFIDENCE:
+        better = "better" if figures["mean"] > 0 else "worse"
+        said = [f"The scores order the names of the next session {better} than chance (p {figures['p']:.4f})."]
+    else:
+        said = [
+            f"The order of the scores cannot be told from chance over the next session (p {figures['p']:.2f}): with "
+            f"{figures['days']} days a rank IC below {figures['detectable']:.3f} cannot be told from zero."
+        ]
+    excess = metrics["excess"]["equal_weight"]["with_cost"]
+    if np.isfinite(excess["p"]):
+        apart = "cannot be told from nothing"
+        if excess["p"] <= 1 - CONFIDENCE:
+            apart = "is more than chance" if excess["annual_return"] > 0 else "is a loss beyond chance"
+        said.append(
+            f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
+        )
+    return said
 
 
 def conventions(per_year: float) -> dict[str, str]:
@@ -210,7 +215,14 @@ def conventions(per_year: float) -> dict[str, str]:
         "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "
         "afterwards",
         "close_to_close": "close(t+h) / close(t) − 1, adjusted; not tradable, for the signal needs close(t)",
-        "t": "naive: mean / standard deviation × √days; too large for h > 1, where labels of successive days overlap",
+        "t": "mean over its HAC standard error (Newey and West, lag max(h − 1, ⌈1.3 √days⌉)); p and the least rank IC "
+        "that could be told from 0 come from the distribution that this t has where nothing is known (fixed-b); "
+        "t apart: plain t of every h-th day, mean over all starts",
+        "interval": "95 %, stationary block bootstrap by day, stretched to hold a true mean of 0 as often as it says; "
+        f"none, and no p, under {INDEPENDENT_STRETCHES} horizons side by side",
+        "groups": "names of a day in ten groups by score, open to open over the next session, less the mean of all "
+        "names; long-short is a diagnostic: shares cannot be sold short at will, and nothing is paid",
+        "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",
         "coverage": "members scored / members not suspended that day",
     }
 
@@ -251,14 +263,6 @@ def _frozen(market: Market, ledger: Ledger) -> str | None:
         f"{', ...' if len(frozen) > 5 else ''} ({share:.1%} of the account); each uses up one of strategy.n_drop "
         "replacements every day, as it ranks last and cannot be sold: strategy.only_tradable=true passes it over"
     )
-
-
-def _ranking_table(ranking: dict[Correlation, pd.Series]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Label → horizon → kind → mean, std, icir, t, days."""
-    table: dict[str, dict[str, dict[str, Any]]] = {}
-    for (label, horizon, kind), daily in ranking.items():
-        table.setdefault(label, {}).setdefault(str(horizon), {})[kind] = asdict(daily_mean(daily))
-    return table
 
 
 def _days(index: pd.Index) -> dict[str, Any]:

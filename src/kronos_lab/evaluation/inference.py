@@ -31,6 +31,7 @@ class HacMean:
         error: its HAC standard error.
         t: mean / error.
         p: two-sided probability of a larger |t| where the true mean is 0; NaN where too little is known.
+        detectable: the smallest |mean| that could be told from 0 at 5 % with this error; NaN where p is.
         days: number of days that have a value.
         reason: why p is NaN, else empty.
     """
@@ -39,6 +40,7 @@ class HacMean:
     error: float
     t: float
     p: float
+    detectable: float
     days: int
     reason: str
 
@@ -54,15 +56,31 @@ def hac_mean(values_L: pd.Series, overlap: int, reason: str = "") -> HacMean:
     values = values_L.dropna().to_numpy(np.float64)
     days, nan = len(values), float("nan")
     if days < 2:
-        return HacMean(float(values.mean()) if days else nan, nan, nan, nan, days, reason or "fewer than 2 days")
+        return HacMean(float(values.mean()) if days else nan, nan, nan, nan, nan, days, reason or "fewer than 2 days")
     lag = lag_of(days, overlap)
     error = float(_hac_error(values[None], lag)[0])
     mean = float(values.mean())
     if values.max() == values.min():
-        return HacMean(mean, nan, nan, nan, days, reason or "all days are equal")
+        return HacMean(mean, nan, nan, nan, nan, days, reason or "all days are equal")
     t = mean / error
-    p = nan if reason else _p_value(abs(t), days, overlap, lag)
-    return HacMean(mean, error, t, p, days, reason)
+    if reason:
+        return HacMean(mean, error, t, nan, nan, days, reason)
+    critical = float(np.quantile(_null_distribution(days, overlap, lag), CONFIDENCE))
+    return HacMean(mean, error, t, _p_value(abs(t), days, overlap, lag), critical * error, days, "")
+
+
+def separate_t(values_L: pd.Series, overlap: int) -> float:
+    """Plain t statistic (mean / standard error of independent days) of every `overlap`-th day, mean over all starts.
+
+    What stands beside a HAC t: nothing overlaps in it, and it makes use of fewer days. NaN where a start has fewer
+    than two days, or one that are all equal.
+    """
+    found = []
+    for start in range(overlap):
+        days = values_L.iloc[start::overlap].dropna().to_numpy(np.float64)
+        error = days.std(ddof=1) / math.sqrt(len(days)) if len(days) > 1 else 0.0
+        found.append(days.mean() / error if error > 0 else float("nan"))
+    return float(np.mean(found))
 
 
 def lag_of(days: int, overlap: int) -> int:

@@ -1,10 +1,9 @@
-"""Does the order of the scores foretell the order of the returns? Labels, daily IC and rank IC.
+"""Does the order of the scores foretell the order of the returns? Labels, daily IC and rank IC, groups by score.
 
 Every frame is [L, N]: one row per stamp of the market's calendar, one column per symbol, NaN where the stock
 did not trade. A row of scores uses bars up to its own stamp; a row of labels is the future seen from there.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -70,30 +69,37 @@ def _centred(values_LN: np.ndarray, method: Literal["pearson", "rank"]) -> np.nd
     return np.where(known & (highest_L1 > lowest_L1), values_LN - mean_L1, 0.0)
 
 
-@dataclass(frozen=True)
-class DailyMean:
-    """Mean of a daily series and how far it is from 0.
+def rank_autocorrelation(score_LN: pd.DataFrame, lag: int) -> pd.Series:
+    """Rank correlation of each day's scores with those of `lag` rows before: how slowly the order changes."""
+    return daily_correlation(score_LN, score_LN.shift(lag), "rank")
 
-    Attributes:
-        mean: over the days that have a value.
-        std: sample standard deviation over days.
-        icir: mean / std, per day, not annualised.
-        t: icir · √days. Naive: it takes days for independent, which labels of several sessions are not.
-        days: number of days that have a value.
+
+def hit_rate(score_LN: pd.DataFrame, label_LN: pd.DataFrame) -> pd.Series:
+    """Share of each day's names whose label lies on the same side of the median as their score; by chance a half.
+
+    A name at a median counts half. Medians are over the names with both a score and a label.
     """
-
-    mean: float
-    std: float
-    icir: float
-    t: float
-    days: int
+    score_LN, label_LN = _with_both(score_LN, label_LN)
+    score_side, label_side = (np.sign(x.sub(x.median(axis=1), axis=0)) for x in (score_LN, label_LN))
+    return ((1 + score_side * label_side) / 2).mean(axis=1)
 
 
-def daily_mean(values_L: pd.Series) -> DailyMean:
-    """Summary of a daily series; what cannot be computed (no day, no spread) is NaN."""
-    values = values_L.dropna()
-    days = len(values)
-    std = float(values.std(ddof=1))
-    mean = float(values.mean())
-    icir = mean / std if std > 0 else float("nan")
-    return DailyMean(mean=mean, std=std, icir=icir, t=icir * days**0.5, days=days)
+def group_returns(score_LN: pd.DataFrame, label_LN: pd.DataFrame, groups: int) -> pd.DataFrame:
+    """Mean label of equally large groups of names by score, less the mean over all names of the day: [L, groups].
+
+    Group 1 has the lowest scores. Names with equal scores are in one group, so a group may be empty (NaN), as it is
+    on days with fewer names than groups.
+    """
+    score_LN, label_LN = _with_both(score_LN, label_LN)
+    group_LN = np.ceil(score_LN.rank(axis=1, pct=True) * groups)
+    excess_LN = label_LN.sub(label_LN.mean(axis=1), axis=0)
+    enough = score_LN.notna().sum(axis=1) >= groups
+    found = {group: excess_LN.where(group_LN == group).mean(axis=1) for group in range(1, groups + 1)}
+    return pd.DataFrame(found).where(enough)
+
+
+def _with_both(score_LN: pd.DataFrame, label_LN: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and labels on the days and symbols of the scores, NaN where either is missing."""
+    label_LN = label_LN.reindex(index=score_LN.index, columns=score_LN.columns)
+    both = score_LN.notna() & label_LN.notna()
+    return score_LN.where(both), label_LN.where(both)

@@ -29,15 +29,17 @@ def draw_figures(results: Results) -> dict[str, Figure]:
         BENCHMARK_NAMES[name]: benchmark.returns.reindex(net.index).fillna(0.0)
         for name, benchmark in results.against.items()
     }
+    main = results.metrics["ranking"]["open_to_open"]
     rank_ic = {
         which.horizon: values
-        for which, values in results.ranking.items()
-        if which.kind == "rank_ic" and which.label == "open_to_open"
+        for which, values in results.quality.daily.items()
+        if which.kind == "rank_ic" and which.label == "open_to_open" and str(which.horizon) in main
     }
     return {
         "equity": equity_figure(net, gross, returns),
         "excess": excess_figure(net, gross, returns),
         "rank_ic": rank_ic_figure(rank_ic),
+        "order": order_figure(results.metrics["decay"], results.metrics["groups"]["mean"]),
         "trading": trading_figure(daily),
         "coverage": coverage_figure(results.coverage),
     }
@@ -96,6 +98,35 @@ def rank_ic_figure(daily: Mapping[int, pd.Series]) -> Figure:
     return figure
 
 
+def order_figure(decay: Mapping[str, Mapping[str, float]], groups: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Rank IC by sessions ahead, and what groups of names by score earned over the next session, with intervals.
+
+    Args:
+        decay: mean, low and high by sessions.
+        groups: mean, low and high by group, the lowest scores first; fractions.
+    """
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    by_sessions, by_group = figure.subplots(1, 2)
+    _bars(by_sessions, decay, scale=1)
+    _bars(by_group, groups, scale=100)
+    by_group.yaxis.set_major_formatter(PercentFormatter(decimals=2))
+    for axes, title, below in (
+        (by_sessions, "Rank IC by sessions ahead", "sessions from the next open"),
+        (by_group, "Next session, less the mean of all names", "groups by score, lowest to highest"),
+    ):
+        _bare(axes)
+        axes.set_xlabel(below, fontsize=9, color=MUTED)
+        _finish(axes, title, level=0)
+    return figure
+
+
+def _bars(axes: Axes, figures: Mapping[str, Mapping[str, float]], scale: float) -> None:
+    """A bar for each mean, its interval as a line; both times `scale`."""
+    for place, (name, of) in enumerate(figures.items()):
+        axes.bar(name, scale * of["mean"], color=BEFORE_COST, linewidth=0)
+        axes.plot([place, place], [scale * of["low"], scale * of["high"]], color=PORTFOLIO, linewidth=1.4)
+
+
 def trading_figure(ledger_daily: pd.DataFrame) -> Figure:
     """Turnover of each session and the share of the account that lay in cash at its close."""
     figure, (turnover, cash) = _figure(rows=2, height=3.8)
@@ -126,15 +157,20 @@ def _figure(rows: int, height: float, ratios: tuple[float, ...] | None = None) -
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     grid = figure.subplots(rows, 1, sharex=True, height_ratios=ratios, squeeze=False)
     for (axes,) in grid:
-        axes.grid(axis="y", color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(GRID)
-        axes.tick_params(colors=MUTED, length=0, labelsize=9)
+        _bare(axes)
     locator = AutoDateLocator(minticks=4, maxticks=10)
     grid[-1][0].xaxis.set_major_locator(locator)
     grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     return figure, [row[0] for row in grid]
+
+
+def _bare(axes: Axes) -> None:
+    """Light grid, no frame."""
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(colors=MUTED, length=0, labelsize=9)
 
 
 def _line(axes: Axes, values: pd.Series, **style: Any) -> None:

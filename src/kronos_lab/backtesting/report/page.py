@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
-RANKING_COLUMNS = ("mean", "std", "ICIR", "naive t", "days")
+RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "days > 0", "days")
 KINDS = {"rank_ic": "rank IC", "ic": "IC"}
 OVER = {"equal_weight": "equal weight", "index": "the price index"}
 LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
@@ -38,6 +38,7 @@ def write_report(
     *,
     title: str,
     lead: str,
+    verdict: Sequence[str],
     metrics: Mapping[str, Any],
     figures: Mapping[str, Figure],
     warnings: Sequence[str],
@@ -50,8 +51,9 @@ def write_report(
         path: of the page.
         title: its heading.
         lead: one sentence under it.
+        verdict: what is known after all, in sentences.
         metrics: as `results.measure` gives them.
-        figures: "equity", "excess", "rank_ic", "trading", "coverage".
+        figures: "equity", "excess", "rank_ic", "order", "trading", "coverage".
         warnings: what to know before reading on.
         facts: what was run: market, checkpoint, ...
         settings: the resolved configuration as YAML.
@@ -67,10 +69,13 @@ def write_report(
     html = environment.get_template("page.html.j2").render(
         title=title,
         lead=lead,
+        verdict=verdict,
         warnings=warnings,
         headline=headline_table(metrics),
         returns=returns_table(metrics),
         ranking=ranking_table(metrics),
+        order=order_sentence(metrics),
+        years=years_table(metrics),
         trading=trading_table(metrics),
         coverage=coverage_sentence(metrics),
         facts=facts,
@@ -89,9 +94,7 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
     lines = []
     for horizon in sorted(ranking, key=int):
         figures = ranking[horizon]["rank_ic"]
-        how = f"naive t {number(figures['t'], 2)} over {figures['days']} days"
-        if int(horizon) > 1:
-            how += "; labels of successive days overlap: t is overstated"
+        how = f"{span(figures, 'mean', number, 4)} p {number(figures['p'], 3)} over {figures['days']} days"
         lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
     for name, excess in metrics["excess"].items():
         with_cost, before = excess["with_cost"], excess["without_cost"]
@@ -99,8 +102,9 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
             Line(
                 f"Annual excess over {OVER[name]}, with cost",
                 percent(with_cost["annual_return"]),
-                f"information ratio {number(with_cost['information_ratio'], 2)}; before cost "
-                f"{percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
+                f"{span(with_cost, 'annual_return', percent)} information ratio "
+                f"{number(with_cost['information_ratio'], 2)} {span(with_cost, 'information_ratio', number, 2)}; "
+                f"before cost {percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
             )
         )
     own, trading = metrics["portfolio"]["with_cost"], metrics["trading"]
@@ -141,15 +145,42 @@ def ranking_table(metrics: Mapping[str, Any]) -> Table:
     for label, horizons in metrics["ranking"].items():
         for horizon, kinds in horizons.items():
             for kind, figures in kinds.items():
-                values = [number(figures["mean"], 4), number(figures["std"], 4), number(figures["icir"], 3)]
-                values += [number(figures["t"], 2), str(figures["days"])]
+                values = [number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["icir"], 3)]
+                values += [number(figures["t"], 2), number(figures["p"], 4), number(figures["t_separate"], 2)]
+                values += [percent(figures["positive_days"]), str(figures["days"])]
                 rows.append([f"{_capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
     conventions = metrics["conventions"]
     note = (
         f"Open to open: {conventions['open_to_open']}. Close to close: {conventions['close_to_close']}. "
-        f"ICIR: mean / std per day. t: {conventions['t']}."
+        f"ICIR: mean / std per day. t: {conventions['t']}. Interval: {conventions['interval']}."
     )
     return Table(RANKING_COLUMNS, rows, note)
+
+
+def order_sentence(metrics: Mapping[str, Any]) -> str:
+    """Groups, hit rate and how slowly the order changes, in words."""
+    groups, hits = metrics["groups"], metrics["hit_rate"]
+    turns = [
+        f"{number(value, 2)} with {lag} {'sessions' if int(lag) > 1 else 'session'} before"
+        for lag, value in metrics["rank_autocorrelation"].items()
+    ]
+    long_short = groups["long_short"]
+    return (
+        f"Highest less lowest group: {percent(long_short['mean'], 3)} a session "
+        f"{span(long_short, 'mean', percent, 3)} (a diagnostic, not a return one could have); monotonicity "
+        f"{number(groups['monotonicity'], 2)}. Hit rate {percent(hits['mean'], 2)} {span(hits, 'mean', percent, 2)}. "
+        f"Rank correlation of the scores: {', '.join(turns)}."
+    )
+
+
+def years_table(metrics: Mapping[str, Any]) -> Table:
+    """Rank IC of the next session, year by year."""
+    rows = [
+        [year, number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["t"], 2),
+         number(figures["p"], 4), str(figures["days"])]
+        for year, figures in metrics["by_year"].items()
+    ]  # fmt: skip
+    return Table(("rank IC, next session", "95 %", "t", "p", "days"), rows, "")
 
 
 def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -177,9 +208,15 @@ def coverage_sentence(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def percent(value: float | None) -> str:
-    """A fraction as per cent with one digit; "–" where it is unknown."""
-    return "–" if _unknown(value) else f"{value:.1%}".replace("-", "−")
+def span(figures: Mapping[str, Any], figure: str, written: Callable[[float | None, int], str], digits: int = 1) -> str:
+    """The interval of a figure in brackets; empty where there is none."""
+    low, high = (figures[end if figure == "mean" else f"{figure}_{end}"] for end in ("low", "high"))
+    return "" if _unknown(low) else f"[{written(low, digits)}, {written(high, digits)}]"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as per cent; "–" where it is unknown."""
+    return "–" if _unknown(value) else f"{value:.{digits}%}".replace("-", "−")
 
 
 def number(value: float | None, digits: int) -> str:
