@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
 RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "days > 0", "days")
+SMALLEST_P = 0.001
 KINDS = {"rank_ic": "rank IC", "ic": "IC"}
 OVER = {"equal_weight": "equal weight", "index": "the price index"}
 LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
@@ -94,7 +95,7 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
     lines = []
     for horizon in sorted(ranking, key=int):
         figures = ranking[horizon]["rank_ic"]
-        how = f"{span(figures, 'mean', number, 4)} p {number(figures['p'], 3)} over {figures['days']} days"
+        how = f"{span(figures, 'mean', number, 4)} p {chance(figures['p'])} over {figures['days']} days".strip()
         lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
     for name, excess in metrics["excess"].items():
         with_cost, before = excess["with_cost"], excess["without_cost"]
@@ -102,7 +103,7 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
             Line(
                 f"Annual excess over {OVER[name]}, with cost",
                 percent(with_cost["annual_return"]),
-                f"{span(with_cost, 'annual_return', percent)} information ratio "
+                f"{span(with_cost, 'annual_return', percent)} p {chance(with_cost['p'])}, information ratio "
                 f"{number(with_cost['information_ratio'], 2)} {span(with_cost, 'information_ratio', number, 2)}; "
                 f"before cost {percent(before['annual_return'])}; {metrics['benchmarks'][name]['label']}",
             )
@@ -146,7 +147,7 @@ def ranking_table(metrics: Mapping[str, Any]) -> Table:
         for horizon, kinds in horizons.items():
             for kind, figures in kinds.items():
                 values = [number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["icir"], 3)]
-                values += [number(figures["t"], 2), number(figures["p"], 4), number(figures["t_separate"], 2)]
+                values += [number(figures["t"], 2), chance(figures["p"]), number(figures["t_separate"], 2)]
                 values += [percent(figures["positive_days"]), str(figures["days"])]
                 rows.append([f"{_capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
     conventions = metrics["conventions"]
@@ -177,7 +178,7 @@ def years_table(metrics: Mapping[str, Any]) -> Table:
     """Rank IC of the next session, year by year."""
     rows = [
         [year, number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["t"], 2),
-         number(figures["p"], 4), str(figures["days"])]
+         chance(figures["p"]), str(figures["days"])]
         for year, figures in metrics["by_year"].items()
     ]  # fmt: skip
     return Table(("rank IC, next session", "95 %", "t", "p", "days"), rows, "")
@@ -212,6 +213,11 @@ def span(figures: Mapping[str, Any], figure: str, written: Callable[[float | Non
     """The interval of a figure in brackets; empty where there is none."""
     low, high = (figures[end if figure == "mean" else f"{figure}_{end}"] for end in ("low", "high"))
     return "" if _unknown(low) else f"[{written(low, digits)}, {written(high, digits)}]"
+
+
+def chance(p: float | None) -> str:
+    """A p-value; simulated ones say no more than that they are small."""
+    return f"< {SMALLEST_P}" if p is not None and p < SMALLEST_P else number(p, 3)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
