@@ -32,10 +32,11 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from kronos_lab.backtesting.baselines import trade_beside_baselines
     from kronos_lab.backtesting.coverage import coverage_warnings
     from kronos_lab.backtesting.forecast_shards import score_forecasts
     from kronos_lab.backtesting.outcome import finish_backtest
-    from kronos_lab.backtesting.portfolio import check_tradable, simulate
+    from kronos_lab.backtesting.portfolio import check_tradable
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.signals import check_signal
     from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
@@ -102,9 +103,8 @@ def main(cfg: DictConfig) -> None:
     if not goes_on:  # a further rank of this job: its forecasts are written
         return
 
-    scores = score_forecasts(folder / "forecasts", signal)
-    ledger = simulate(market, scores, strategy, exchange, account)
-    results = evaluate(market, scores, ledger, against, coverage, window.horizon, warnings, cfg.seed)
+    traded = trade_beside_baselines(market, score_forecasts(folder / "forecasts", signal), strategy, exchange, account)
+    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed)
     finish_backtest(
         folder,
         results,

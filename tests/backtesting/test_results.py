@@ -16,9 +16,10 @@ UNIVERSE, INDEX, HORIZON = "csi300", "SH000300", 5
 @pytest.fixture(scope="module")
 def backtest(small_market) -> Any:
     """100 days of scores that know a little about the next five days."""
+    from kronos_lab.backtesting.baselines import trade_beside_baselines
     from kronos_lab.backtesting.coverage import daily_coverage
     from kronos_lab.backtesting.exchange import ExchangeSettings
-    from kronos_lab.backtesting.portfolio import TopkDropout, simulate
+    from kronos_lab.backtesting.portfolio import TopkDropout
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.evaluation.ranking import open_to_open_return
@@ -41,12 +42,19 @@ def backtest(small_market) -> Any:
         min_cost=5.0,
         trade_unit=100,
     )
-    ledger = simulate(small_market, score, strategy, exchange, 1e7)
+    traded = trade_beside_baselines(small_market, score, strategy, exchange, 1e7)
     windows = WindowIndex(small_market.bars(UNIVERSE), small_market.spans(UNIVERSE), 20, 0)
     rows = windows.signal_rows(np.arange(len(windows)))
     coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]
     against = benchmarks(small_market, UNIVERSE, INDEX)
-    return evaluate(small_market, score, ledger, against, coverage, HORIZON, ["inside pretraining: mind this"], seed=1)
+    return evaluate(small_market, traded, against, coverage, HORIZON, ["inside pretraining: mind this"], 1)
+
+
+def with_ledger(backtest: Any, ledger: Any) -> dict[str, Any]:
+    """What was traded, with another ledger of the scores in question."""
+    from kronos_lab.backtesting.baselines import OURS
+
+    return backtest.traded | {OURS: backtest.traded[OURS]._replace(ledger=ledger)}
 
 
 def test_a_score_that_knows_something_has_rank_ic_and_excess_over_both_benchmarks(backtest):
@@ -86,21 +94,35 @@ def test_figures_of_the_order_know_how_sure_they_are(backtest):
 def test_the_verdict_says_what_the_figures_do(backtest):
     from copy import deepcopy
 
-    from kronos_lab.backtesting.results import verdict
+    from kronos_lab.backtesting.conclusions import verdict
 
     known = verdict(backtest.metrics)
     assert known[0].startswith("The scores order the names of the next session better than chance (p 0.0")
     nothing = deepcopy(backtest.metrics)
     nothing["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": 0.4, "detectable": 0.0123, "days": 100}
     nothing["excess"]["equal_weight"]["with_cost"] |= {"p": 0.3}
+    for name, row in nothing["baselines"].items():
+        row["excess"]["annual_return"] = 0.123 if name == "momentum, 5 sessions" else -0.1
+        row |= {"return_less": {"p": 0.5, "annual_return": 0.1}}
     assert verdict(nothing) == [
         "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
         "below 0.012 cannot be told from zero.",
         "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
+        "The strongest rule without a model, momentum, 5 sessions, had an excess of 12.3% a year: the scores cannot be "
+        "told from it (p 0.5).",
     ]
+    beaten = deepcopy(nothing)
+    beaten["baselines"]["low volatility"]["excess"]["annual_return"] = 9.0
+    beaten["baselines"]["low volatility"]["return_less"] |= {"p": 0.004, "annual_return": -8.0}
+    assert verdict(beaten)[-1] == (
+        "The strongest rule without a model, low volatility, had an excess of 900.0% a year: the scores earned less, "
+        "beyond chance (p 0.004)."
+    )
     short = deepcopy(nothing)
     short["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": float("nan"), "reason": "9 days are few"}
     short["excess"]["equal_weight"]["with_cost"] |= {"p": float("nan")}
+    for row in short["baselines"].values():
+        row["return_less"] = {"p": float("nan"), "annual_return": 0.1}
     assert verdict(short) == ["Whether the scores order the names better than chance cannot be said: 9 days are few."]
 
 
@@ -143,9 +165,9 @@ def test_equal_weight_follows_joiners_and_leavers(backtest, small_market):
 
 
 def test_headline_is_flat_and_complete(backtest):
-    from kronos_lab.backtesting.results import headline
+    from kronos_lab.backtesting.conclusions import headline
 
-    flat = headline(backtest)
+    flat = headline(backtest.metrics)
     assert all(isinstance(value, float) for value in flat.values())
     assert {"rank_ic_1d", f"rank_ic_{HORIZON}d", "excess_equal_weight_with_cost", "excess_index_with_cost"} < set(flat)
 
@@ -223,7 +245,7 @@ def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_mar
     assert small_market.wide(["close"], [gone], start=last)["close"][gone].isna().all()
     kept = holdings[holdings["date"] == last].iloc[:1].assign(symbol=gone)
     ledger = replace(backtest.ledger, holdings=pd.concat([holdings, kept], ignore_index=True))
-    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [], 1)
+    again = evaluate(small_market, with_ledger(backtest, ledger), backtest.against, backtest.coverage, HORIZON, [], 1)
     assert [gone in warning for warning in again.warnings] == [True]
 
 
@@ -246,7 +268,7 @@ def test_a_name_suspended_since_lately_is_not_called_frozen(backtest, small_mark
     daily = backtest.ledger.daily.iloc[-80:].set_axis(small_market.calendar[-80:])
     kept = backtest.ledger.holdings.iloc[:1].assign(symbol=name, date=last)
     ledger = replace(backtest.ledger, daily=daily, holdings=kept)
-    again = evaluate(small_market, backtest.score_LN, ledger, backtest.against, backtest.coverage, HORIZON, [], 1)
+    again = evaluate(small_market, with_ledger(backtest, ledger), backtest.against, backtest.coverage, HORIZON, [], 1)
     assert [name in warning for warning in again.warnings if "without bars" in warning] == [True] * frozen
 
 
@@ -256,6 +278,6 @@ def test_a_short_test_and_one_without_a_trade_are_warnings(backtest, small_marke
     from kronos_lab.backtesting.results import evaluate
 
     idle = replace(backtest.ledger, daily=backtest.ledger.daily.iloc[:10], trades=backtest.ledger.trades.iloc[:0])
-    again = evaluate(small_market, backtest.score_LN, idle, backtest.against, backtest.coverage, HORIZON, [], 1)
+    again = evaluate(small_market, with_ledger(backtest, idle), backtest.against, backtest.coverage, HORIZON, [], 1)
     assert "only 10 sessions" in again.warnings[0]
     assert "nothing was traded: backtest.account" in again.warnings[1]

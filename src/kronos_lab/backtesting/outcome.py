@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kronos_lab.backtesting.conclusions import headline, verdict
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.page import headline_table, write_report
-from kronos_lab.backtesting.results import Results, headline, verdict
+from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.summary import write_json, write_summary
@@ -55,7 +56,7 @@ def finish_backtest(
         logger: where figures go besides the folder.
         started: `time.time()` when the run began.
     """
-    days, figures = results.score_LN.index, headline(results)
+    days, figures = results.score_LN.index, headline(results.metrics)
     save_tables(folder, results)
     save_report(
         folder,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kronos_lab.backtesting.baselines import OURS, Traded, against_baselines
+from kronos_lab.backtesting.conclusions import conventions
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
     performance,
@@ -15,9 +17,8 @@ from kronos_lab.backtesting.performance import (
     sessions_per_year,
 )
 from kronos_lab.backtesting.portfolio import Ledger
-from kronos_lab.backtesting.score_quality import NEXT_SESSION, ScoreQuality, score_quality
+from kronos_lab.backtesting.score_quality import ScoreQuality, score_quality
 from kronos_lab.data.market import Market
-from kronos_lab.evaluation.inference import CONFIDENCE, INDEPENDENT_STRETCHES
 
 FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year
 SESSIONS_UNTIL_FROZEN = 20  # a month: most suspensions end within it
@@ -60,28 +61,35 @@ class Results:
     """A finished backtest.
 
     Attributes:
-        score_LN: scores, signal days × symbols.
-        ledger: what the portfolio did.
+        traded: the scores (`OURS`), rules that need no model, and what trading each of them did.
         against: benchmarks by name, see `benchmarks`.
         quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
-        metrics: all figures, see `measure`.
+        metrics: all figures, see `measure`, and `baselines`, see `against_baselines`.
         warnings: what to know before reading them.
     """
 
-    score_LN: pd.DataFrame
-    ledger: Ledger
+    traded: Mapping[str, Traded]
     against: dict[str, Benchmark]
     quality: ScoreQuality
     coverage: pd.DataFrame
     metrics: dict[str, Any]
     warnings: list[str]
 
+    @property
+    def score_LN(self) -> pd.DataFrame:
+        """Scores, signal days × symbols."""
+        return self.traded[OURS].score_LN
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the portfolio did."""
+        return self.traded[OURS].ledger
+
 
 def evaluate(
     market: Market,
-    score_LN: pd.DataFrame,
-    ledger: Ledger,
+    traded: Mapping[str, Traded],
     against: dict[str, Benchmark],
     coverage: pd.DataFrame,
     horizon: int,
@@ -89,12 +97,15 @@ def evaluate(
     seed: int,
 ) -> Results:
     """Everything there is to say about scores and what trading them did; `seed` is that of the bootstrap."""
+    score_LN, ledger = traded[OURS]
     quality = score_quality(market, score_LN, horizon, seed)
     metrics = measure(market, quality, ledger, against, coverage, seed)
+    equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
+    metrics["baselines"] = against_baselines(market, traded, equal, horizon, per_year, seed)
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
-    return Results(score_LN, ledger, against, quality, coverage, metrics, warnings)
+    return Results(traded, against, quality, coverage, metrics, warnings)
 
 
 def measure(
@@ -151,79 +162,6 @@ def measure(
             "mean_scored": coverage["scored"].mean(),
         },
         "conventions": conventions(per_year),
-    }
-
-
-def headline(results: Results) -> dict[str, float]:
-    """The figures one looks at first, flat, for `summary.json` and the logger."""
-    metrics, flat = results.metrics, {}
-    for horizon, kinds in metrics["ranking"]["open_to_open"].items():
-        flat[f"rank_ic_{horizon}d"] = kinds["rank_ic"]["mean"]
-        flat[f"rank_ic_{horizon}d_t"] = kinds["rank_ic"]["t"]
-        flat[f"rank_ic_{horizon}d_p"] = kinds["rank_ic"]["p"]
-        flat[f"ic_{horizon}d"] = kinds["ic"]["mean"]
-    flat["annual_return_with_cost"] = metrics["portfolio"]["with_cost"]["annual_return"]
-    flat["annual_return_without_cost"] = metrics["portfolio"]["without_cost"]["annual_return"]
-    flat["max_drawdown"] = metrics["portfolio"]["with_cost"]["max_drawdown"]
-    for name, excess in metrics["excess"].items():
-        for kind, figures in excess.items():
-            flat[f"excess_{name}_{kind}"] = figures["annual_return"]
-        flat[f"information_ratio_{name}_with_cost"] = excess["with_cost"]["information_ratio"]
-    flat["turnover_per_session"] = metrics["trading"]["turnover_per_session"]
-    flat["coverage_mean"] = metrics["coverage"]["mean"]
-    return flat
-
-
-def verdict(metrics: Mapping[str, Any]) -> list[str]:
-    """What is known after all, in words: of the scores over the next session, and of the excess after cost."""
-    figures = metrics["ranking"]["open_to_open"][str(NEXT_SESSION)]["rank_ic"]
-    if not np.isfinite(figures["p"]):
-        said = [f"Whether the scores order the names better than chance cannot be said: {figures['reason']}."]
-    elif figures["p"] <= 1 - CONFIDENCE:
-        better = "better" if figures["mean"] > 0 else "worse"
-        said = [f"The scores order the names of the next session {better} than chance (p {figures['p']:.4f})."]
-    else:
-        said = [
-            f"The order of the scores cannot be told from chance over the next session (p {figures['p']:.2f}): with "
-            f"{figures['days']} days a rank IC below {figures['detectable']:.3f} cannot be told from zero."
-        ]
-    excess = metrics["excess"]["equal_weight"]["with_cost"]
-    if np.isfinite(excess["p"]):
-        apart = "cannot be told from nothing"
-        if excess["p"] <= 1 - CONFIDENCE:
-            apart = "is more than chance" if excess["annual_return"] > 0 else "is a loss beyond chance"
-        said.append(
-            f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
-        )
-    return said
-
-
-def conventions(per_year: float) -> dict[str, str]:
-    """How each kind of figure is computed, in words that stand beside it."""
-    return {
-        "annual_return": f"arithmetic mean per session × {per_year:.1f} sessions per year (the market's own calendar)",
-        "annual_volatility": f"standard deviation per session × √{per_year:.1f}",
-        "information_ratio": "annual return (or excess) over its annual volatility; cash at 0 % for returns that are "
-        "no excess",
-        "max_drawdown": "of the compounded equity, from its highest point so far",
-        "excess": "daily difference of returns; benchmarks pay no costs; an index is a price index, dividends excluded",
-        "equal_weight": "members of each day in equal parts, rebalanced daily, dividends included; suspended names "
-        "carry 0 until they trade",
-        "first_session": "the portfolio begins with cash at the open after the first signal; benchmarks count from "
-        "the close before it",
-        "turnover": "bought plus sold value over the account of the day before (two-sided)",
-        "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "
-        "afterwards",
-        "close_to_close": "close(t+h) / close(t) − 1, adjusted; not tradable, for the signal needs close(t)",
-        "t": "mean over its HAC standard error (Newey and West, lag max(h − 1, ⌈1.3 √days⌉)); p and the least rank IC "
-        "that could be told from 0 come from the distribution that this t has where nothing is known (fixed-b); "
-        "t apart: plain t of every h-th day, mean over all starts",
-        "interval": "95 %, stationary block bootstrap by day, stretched to hold a true mean of 0 as often as it says; "
-        f"none, and no p, under {INDEPENDENT_STRETCHES} horizons side by side",
-        "groups": "names of a day in ten groups by score, open to open over the next session, less the mean of all "
-        "names; long-short is a diagnostic: shares cannot be sold short at will, and nothing is paid",
-        "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",
-        "coverage": "members scored / members not suspended that day",
     }
 
 

@@ -76,7 +76,7 @@ def score_quality(market: Market, score_LN: pd.DataFrame, horizon: int, seed: in
     groups_LG = group_returns(score_LN, next_LN, GROUPS)
     hits_L = hit_rate(score_LN, next_LN) - 0.5
     others = groups_LG.rename(columns=str).assign(long_short=groups_LG[GROUPS] - groups_LG[1], hits=hits_L)
-    sure = _with_error(daily, seed) | _sure(others, NEXT_SESSION, seed)
+    sure = _with_error(daily, seed) | sure_figures(others, NEXT_SESSION, seed)
     next_rank_ic = daily[Correlation("open_to_open", NEXT_SESSION, "rank_ic")]
     return ScoreQuality(
         daily,
@@ -97,16 +97,16 @@ def score_quality(market: Market, score_LN: pd.DataFrame, horizon: int, seed: in
 
 
 def _with_error(daily: Mapping[Correlation, pd.Series], seed: int) -> dict[Any, dict[str, Any]]:
-    """`_sure` of all correlations; those of one horizon are resampled together."""
+    """`sure_figures` of all correlations; those of one horizon are resampled together."""
     found: dict[Any, dict[str, Any]] = {}
     for horizon in sorted({which.horizon for which in daily}):
         of_horizon = {which: values for which, values in daily.items() if which.horizon == horizon}
-        figures = _sure(pd.DataFrame(dict(enumerate(of_horizon.values()))), horizon, seed)
+        figures = sure_figures(pd.DataFrame(dict(enumerate(of_horizon.values()))), horizon, seed)
         found |= dict(zip(of_horizon, figures.values(), strict=True))
     return found
 
 
-def _sure(daily_LK: pd.DataFrame, horizon: int, seed: int) -> dict[Any, dict[str, Any]]:
+def sure_figures(daily_LK: pd.DataFrame, horizon: int, seed: int) -> dict[Any, dict[str, Any]]:
     """Of each column its mean, spread over days, interval, HAC t and p; labels of `horizon` sessions overlap."""
     resampled = resampled_means(daily_LK, horizon, seed)
     found = {}
@@ -144,4 +144,6 @@ def _nested(sure: Mapping[Correlation, dict[str, Any]]) -> dict[str, dict[str, d
 
 def _by_year(daily_L: pd.Series, seed: int) -> dict[str, dict[str, Any]]:
     years = daily_L.groupby(pd.DatetimeIndex(daily_L.index).year)
-    return {str(year): _sure(values.to_frame("rank_ic"), NEXT_SESSION, seed)["rank_ic"] for year, values in years}
+    return {
+        str(year): sure_figures(values.to_frame("rank_ic"), NEXT_SESSION, seed)["rank_ic"] for year, values in years
+    }

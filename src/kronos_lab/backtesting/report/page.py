@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from kronos_lab.backtesting.baselines import OURS
+
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
 RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "days > 0", "days")
 SMALLEST_P = 0.001
@@ -77,6 +79,7 @@ def write_report(
         ranking=ranking_table(metrics),
         order=order_sentence(metrics),
         years=years_table(metrics),
+        baselines=baselines_table(metrics),
         trading=trading_table(metrics),
         coverage=coverage_sentence(metrics),
         facts=facts,
@@ -182,6 +185,31 @@ def years_table(metrics: Mapping[str, Any]) -> Table:
         for year, figures in metrics["by_year"].items()
     ]  # fmt: skip
     return Table(("rank IC, next session", "95 %", "t", "p", "days"), rows, "")
+
+
+def baselines_table(metrics: Mapping[str, Any]) -> Table:
+    """The scores beside rules that need no model."""
+    rows = []
+    first = next(iter(metrics["baselines"][OURS]["rank_ic"]))
+    for name, row in metrics["baselines"].items():
+        excess, cells = row["excess"], []
+        for figures in row["rank_ic"].values():
+            cells.append(f"{number(figures['mean'], 4)} {span(figures, 'mean', number, 4)}")
+        cells += [f"{percent(excess['annual_return'])} {span(excess, 'annual_return', percent)}"]
+        cells += [number(excess["information_ratio"], 2), percent(row["turnover"])]
+        if name == OURS:
+            cells += ["", ""]
+        else:
+            rank_ic, earned = row["rank_ic_less"][first], row["return_less"]
+            cells += [f"{number(rank_ic['mean'], 4)} (p {chance(rank_ic['p'])})"]
+            cells += [f"{percent(earned['annual_return'])} (p {chance(earned['p'])})"]
+        rows.append([_capital(name), *cells])
+    labels = [f"rank IC, {sessions}-session" for sessions in metrics["baselines"][OURS]["rank_ic"]]
+    columns = (
+        *labels, "excess over equal weight", "information ratio", "turnover", f"our {labels[0]} less it",
+        "our annual return less it",
+    )  # fmt: skip
+    return Table(columns, rows, f"Rules: {metrics['conventions']['baselines']}.")
 
 
 def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
