@@ -59,7 +59,7 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
         if less["p"] <= 1 - CONFIDENCE:
             apart = f"the scores earned {'more' if less['annual_return'] > 0 else 'less'}, beyond chance"
         said.append(
-            f"The strongest rule without a model, {strongest}, had an excess of {earned:.1%} a year: {apart} "
+            f"The strongest rule without a model, {strongest}, had an excess of {earned:+.1%} a year: {apart} "
             f"(p {less['p']:.2g})."
         )
     return said

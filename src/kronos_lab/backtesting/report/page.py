@@ -192,11 +192,9 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
     rows = []
     first = next(iter(metrics["baselines"][OURS]["rank_ic"]))
     for name, row in metrics["baselines"].items():
-        excess, cells = row["excess"], []
-        for figures in row["rank_ic"].values():
-            cells.append(f"{number(figures['mean'], 4)} {span(figures, 'mean', number, 4)}")
-        cells += [f"{percent(excess['annual_return'])} {span(excess, 'annual_return', percent)}"]
-        cells += [number(excess["information_ratio"], 2), percent(row["turnover"])]
+        excess = row["excess"]
+        cells = [number(figures["mean"], 4) for figures in row["rank_ic"].values()]
+        cells += [percent(excess["annual_return"]), number(excess["information_ratio"], 2), percent(row["turnover"])]
         if name == OURS:
             cells += ["", ""]
         else:
@@ -205,11 +203,12 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
             cells += [f"{percent(earned['annual_return'])} (p {chance(earned['p'])})"]
         rows.append([_capital(name), *cells])
     labels = [f"rank IC, {sessions}-session" for sessions in metrics["baselines"][OURS]["rank_ic"]]
-    columns = (
-        *labels, "excess over equal weight", "information ratio", "turnover", f"our {labels[0]} less it",
-        "our annual return less it",
-    )  # fmt: skip
-    return Table(columns, rows, f"Rules: {metrics['conventions']['baselines']}.")
+    columns = (*labels, "excess", "ratio", "turnover", "ours less it, rank IC", "a year")
+    note = (
+        f"Rules: {metrics['conventions']['baselines']}. Excess: over equal weight, a year, with cost, and its information "
+        f"ratio. Ours less it: {first}-session rank IC and net return, day by day."
+    )
+    return Table(columns, rows, note)
 
 
 def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
