@@ -108,8 +108,8 @@ def test_the_verdict_says_what_the_figures_do(backtest):
         "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
         "below 0.012 cannot be told from zero.",
         "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
-        "The strongest rule without a model, momentum, 5 sessions, had an excess of +12.3% a year: the scores cannot be "
-        "told from it (p 0.5).",
+        "The strongest rule without a model, momentum, 5 sessions, had an excess of +12.3% a year: the scores cannot "
+        "be told from it (p 0.5).",
     ]
     beaten = deepcopy(nothing)
     beaten["baselines"]["low volatility"]["excess"]["annual_return"] = 9.0

@@ -205,8 +205,8 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
     labels = [f"rank IC, {sessions}-session" for sessions in metrics["baselines"][OURS]["rank_ic"]]
     columns = (*labels, "excess", "ratio", "turnover", "ours less it, rank IC", "a year")
     note = (
-        f"Rules: {metrics['conventions']['baselines']}. Excess: over equal weight, a year, with cost, and its information "
-        f"ratio. Ours less it: {first}-session rank IC and net return, day by day."
+        f"Rules: {metrics['conventions']['baselines']}. Excess: over equal weight, a year, with cost, and its "
+        f"information ratio. Ours less it: {first}-session rank IC and net return, day by day."
     )
     return Table(columns, rows, note)
 
