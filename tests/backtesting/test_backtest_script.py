@@ -174,3 +174,35 @@ def test_what_cannot_be_done_is_one_line_before_any_forecast(runs, name):
     assert runs[name]["err"].startswith("error: ")
     assert REFUSED[name][1] in runs[name]["err"]
     assert not (runs["folder"] / "backtest" / name / "forecasts").exists()
+
+
+@pytest.fixture(scope="module")
+def placebos(runs, small_market) -> dict[str, Any]:
+    paths = [f"paths.outputs={runs['folder']}"]
+    commands = {
+        "newest": [*paths, "name=newest", "shuffles=2"],
+        "named": [*paths, "name=named", "run=csi300", "shuffles=0"],
+        "nothing": [*paths, "run=nothing"],
+        "half": [*paths, "shuffles=0.5"],
+    }
+    return run_commands("backtest/run_placebos.py", commands, runs["folder"])
+
+
+def test_placebos_see_what_is_there(runs, placebos):
+    for name, shuffled in {"newest": ["shuffled 1", "shuffled 2"], "named": []}.items():
+        assert placebos[name]["code"] == 0, placebos[name]["err"]
+        table = pd.read_csv(runs["folder"] / "placebos" / name / "placebos.csv", index_col="scores")
+        assert list(table.index) == ["this signal", "tomorrow's return", "a session later", *shuffled]
+        assert table.loc["tomorrow's return", "rank_ic"] == pytest.approx(1)
+        assert "the machinery sees what is there" in placebos[name]["out"]
+        assert ("worth nothing, as it should be" in placebos[name]["out"]) == bool(shuffled)
+    own = pd.read_csv(runs["folder"] / "placebos" / "named" / "placebos.csv", index_col="scores").loc["this signal"]
+    headline = json.loads((runs["folder"] / "backtest" / "csi300" / "summary.json").read_text())["headline"]
+    assert own["excess"] == pytest.approx(headline["excess_equal_weight_with_cost"], rel=1e-5)
+
+
+def test_placebos_of_nothing_are_refused(runs, placebos):
+    for name, words in {"nothing": "run=nothing is no finished backtest", "half": "shuffles=0.5 must be"}.items():
+        assert placebos[name]["code"] == 1 and words in placebos[name]["err"]
+        assert placebos[name]["err"].count("\n") == 1
+    assert {path.name for path in (runs["folder"] / "placebos").iterdir()} == {"newest", "named"}

@@ -69,10 +69,20 @@ def baseline_scores(market: Market, score_LN: pd.DataFrame) -> dict[str, pd.Data
 def trade_beside_baselines(
     market: Market, score_LN: pd.DataFrame, strategy: TopkDropout, exchange: ExchangeSettings, account: float
 ) -> dict[str, Traded]:
-    """The scores (`OURS`) and every rule on the same rows, each traded by itself as `simulate` does."""
+    """The scores (`OURS`) and every rule on the same rows, see `trade_each`."""
+    return trade_each(market, {OURS: score_LN, **baseline_scores(market, score_LN)}, strategy, exchange, account)
+
+
+def trade_each(
+    market: Market,
+    scores: Mapping[str, pd.DataFrame],
+    strategy: TopkDropout,
+    exchange: ExchangeSettings,
+    account: float,
+) -> dict[str, Traded]:
+    """Each score traded by itself, as `simulate` does."""
     return {
-        name: Traded(one_LN, simulate(market, one_LN, strategy, exchange, account))
-        for name, one_LN in {OURS: score_LN, **baseline_scores(market, score_LN)}.items()
+        name: Traded(one_LN, simulate(market, one_LN, strategy, exchange, account)) for name, one_LN in scores.items()
     }
 
 

@@ -1,0 +1,78 @@
+"""Does the machinery of a backtest see what is there, and nothing where nothing is?
+
+python backtest/run_placebos.py run=outputs/backtest/<run>
+"""
+
+import logging
+
+import hydra
+from omegaconf import DictConfig
+
+from kronos_lab.runs.errors import one_line_errors
+from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.threads import let_idle_threads_sleep
+
+register_resolvers()
+let_idle_threads_sleep()
+log = logging.getLogger("run_placebos")
+
+
+@one_line_errors
+@hydra.main(version_base="1.3", config_path="../conf", config_name="run_placebos")
+def main(cfg: DictConfig) -> None:
+    """Trade placebos as configured by `conf/run_placebos.yaml`."""
+    import time
+    from pathlib import Path
+    from typing import Any, cast
+
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from kronos_lab.backtesting.baselines import against_baselines, trade_each
+    from kronos_lab.backtesting.earlier import find_backtest, read_scores
+    from kronos_lab.backtesting.performance import sessions_per_year
+    from kronos_lab.backtesting.placebos import PLACEBOS_FILE, findings, placebo_scores, save_placebos
+    from kronos_lab.backtesting.results import benchmarks
+    from kronos_lab.data.settings import whole_number
+    from kronos_lab.errors import InputError
+    from kronos_lab.runs.console import quiet_libraries
+    from kronos_lab.runs.folder import load_config, save_config, this_run_folder
+    from kronos_lab.runs.summary import read_summary, write_summary
+
+    started, folder = time.time(), this_run_folder()
+    quiet_libraries()
+    whole_number("shuffles", cfg.shuffles, least=0)
+    earlier = find_backtest(cfg.run, Path(cfg.paths.outputs))
+    was, summary = load_config(earlier), read_summary(earlier)
+    assert summary is not None
+    log.info("backtest    %s", earlier)
+    market = instantiate(was.market)
+    if market.fingerprint != summary["market"]["fingerprint"]:
+        raise InputError(f"market {market.name} is not what it was when {earlier} was made: run the backtest again")
+    save_config(folder, cfg)
+    scores = placebo_scores(market, read_scores(earlier), cfg.shuffles, cfg.seed)
+    traded = trade_each(market, scores, instantiate(was.strategy), instantiate(was.exchange), was.backtest.account)
+    equal = benchmarks(market, was.universe.name, None)["equal_weight"].returns
+    per_year = sessions_per_year(market.calendar)
+    table = against_baselines(market, traded, equal, was.data.horizon, per_year, cfg.seed)
+    headline = save_placebos(folder, table)
+    for sentence in findings(table):
+        log.info("%s", sentence)
+    write_summary(
+        folder,
+        kind="placebos",
+        name=cfg.name,
+        config=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
+        seed=cfg.seed,
+        market=market.name,
+        market_fingerprint=market.fingerprint,
+        weights=summary["weights"],
+        started=started,
+        headline=headline,
+        further={"backtest": str(earlier), "findings": findings(table)},
+    )
+    log.info("table       %s", folder / PLACEBOS_FILE)
+
+
+if __name__ == "__main__":
+    main()

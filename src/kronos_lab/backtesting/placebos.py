@@ -1,0 +1,118 @@
+"""Does the machinery see what is there, and nothing where nothing is? Scores whose worth is known before.
+
+L signal days, N symbols.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos_lab.backtesting.baselines import OURS
+from kronos_lab.backtesting.score_quality import NEXT_SESSION
+from kronos_lab.data.market import Market
+from kronos_lab.evaluation.inference import CONFIDENCE
+from kronos_lab.evaluation.ranking import open_to_open_return
+
+PLACEBOS_FILE = "placebos.csv"
+TOMORROW, LATER, SHUFFLED = "tomorrow's return", "a session later", "shuffled"
+
+
+def placebo_scores(market: Market, score_LN: pd.DataFrame, shuffles: int, seed: int) -> dict[str, pd.DataFrame]:
+    """The scores themselves (`OURS`) and what is held against them, on the same rows.
+
+    - `TOMORROW`: open to open over the next session, which nobody knows: it must be spectacular.
+    - `LATER`: each row of scores a signal day later, as if they had come too late: how much hangs on the first day.
+    - `SHUFFLED` 1, 2, ...: scores dealt anew among the names of each day: they must be worth nothing.
+
+    Args:
+        market: where the prices are.
+        score_LN: scores that were traded.
+        shuffles: how often they are dealt anew.
+        seed: of that.
+    """
+    symbols = list(score_LN.columns)
+    open_LN = market.wide(["open"], symbols)["open"]
+    tomorrow_LN = open_to_open_return(open_LN, NEXT_SESSION).reindex(score_LN.index)
+    scored_LN = score_LN.notna()
+    found = {
+        OURS: score_LN,
+        TOMORROW: tomorrow_LN.fillna(0.0).where(scored_LN),
+        LATER: score_LN.shift(1).where(scored_LN).iloc[1:],
+    }
+    random = np.random.default_rng(seed)
+    return found | {f"{SHUFFLED} {n}": _shuffled(score_LN, random) for n in range(1, shuffles + 1)}
+
+
+def _shuffled(score_LN: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Scores of each day in another order, among the names that have one."""
+    values_LN = score_LN.to_numpy(copy=True)
+    for values_N in values_LN:
+        known = np.flatnonzero(np.isfinite(values_N))
+        values_N[known] = values_N[random.permutation(known)]
+    return pd.DataFrame(values_LN, score_LN.index, score_LN.columns)
+
+
+def findings(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the placebos say of the machinery, a sentence each.
+
+    Args:
+        table: rank IC and excess by name, see `against_baselines`.
+    """
+
+    def rank_ic(name: str) -> Mapping[str, Any]:
+        return table[name]["rank_ic"][str(NEXT_SESSION)]
+
+    excess = table[TOMORROW]["excess"]["annual_return"]
+    seen = rank_ic(TOMORROW)["mean"] > 0.99 and excess > max(0.0, table[OURS]["excess"]["annual_return"])
+    sentences = [
+        f"{TOMORROW}: rank IC {rank_ic(TOMORROW)['mean']:.3f}, excess {excess:+.0%} a year after cost: "
+        + ("the machinery sees what is there" if seen else "THE MACHINERY DOES NOT SEE IT, trust no figure")
+    ]
+    shuffled = [name for name in table if name.startswith(SHUFFLED)]
+    if shuffled:
+        known = [rank_ic(name)["p"] for name in shuffled if np.isfinite(rank_ic(name)["p"])]
+        apart = sum(p <= 1 - CONFIDENCE for p in known)
+        # By chance one of twenty is; as many as this happen in less than one of a thousand tests.
+        too_many = apart > _most_by_chance(len(known))
+        mean = np.mean([rank_ic(name)["mean"] for name in shuffled])
+        sentences.append(
+            f"{SHUFFLED} within the day, {len(shuffled)} times: mean rank IC {mean:+.4f}, {apart} of {len(known)} "
+            "apart from zero at 5 %: "
+            + ("SOMETHING LEAKS, trust no figure" if too_many else "worth nothing, as it should be")
+        )
+    later = rank_ic(LATER)
+    sentences.append(
+        f"{LATER}: rank IC {later['mean']:+.4f} where the scores had {rank_ic(OURS)['mean']:+.4f}, excess "
+        f"{table[LATER]['excess']['annual_return']:+.1%} a year where they had "
+        f"{table[OURS]['excess']['annual_return']:+.1%}"
+    )
+    return sentences
+
+
+def save_placebos(folder: Path, table: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Write `placebos.csv`, a row per placebo, and return its rank IC and excess, flat."""
+    rows: dict[str, dict[str, float]] = {}
+    flat: dict[str, float] = {}
+    for name, row in table.items():
+        rank_ic, excess = row["rank_ic"][str(NEXT_SESSION)], row["excess"]
+        rows[name] = {
+            "rank_ic": rank_ic["mean"],
+            "rank_ic_p": rank_ic["p"],
+            "excess": excess["annual_return"],
+            "excess_p": excess["p"],
+            "information_ratio": excess["information_ratio"],
+            "turnover": row["turnover"],
+        }
+        flat |= {f"{name}/rank_ic": rank_ic["mean"], f"{name}/excess": excess["annual_return"]}
+    pd.DataFrame(rows).T.to_csv(folder / PLACEBOS_FILE, index_label="scores", float_format="%.6g")
+    return flat
+
+
+def _most_by_chance(tests: int) -> int:
+    """So many of these tests at 5 % can be positive by chance; more are in less than one case of a thousand."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(0.999, tests, 1 - CONFIDENCE)) if tests else 0
