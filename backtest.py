@@ -64,7 +64,9 @@ def main(cfg: DictConfig) -> None:
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
-    signal, strategy, exchange = (instantiate(part) for part in (cfg.signal, cfg.strategy, cfg.exchange))
+    signal, cross_section, strategy, exchange = (
+        instantiate(part) for part in (cfg.signal, cfg.cross_section, cfg.strategy, cfg.exchange)
+    )
 
     # What can be refused is refused before the forecasts are made.
     check_signal(signal, cfg.forecast.paths, window.horizon)
@@ -103,7 +105,8 @@ def main(cfg: DictConfig) -> None:
     if not goes_on:  # a further rank of this job: its forecasts are written
         return
 
-    traded = trade_beside_baselines(market, score_forecasts(folder / "forecasts", signal), strategy, exchange, account)
+    score_LN = cross_section(score_forecasts(folder / "forecasts", signal), market, universe)
+    traded = trade_beside_baselines(market, score_LN, strategy, exchange, account)
     results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed)
     finish_backtest(
         folder,
@@ -112,7 +115,7 @@ def main(cfg: DictConfig) -> None:
         market=market,
         weights=weights,
         checkpoint=checkpoint.title,
-        parts=[window, sampling, signal, strategy, exchange],
+        parts=[window, sampling, signal, cross_section, strategy, exchange],
         logger=instantiate(cfg.logger, folder=str(folder)),
         started=started,
     )

@@ -1,5 +1,6 @@
 """`python backtest.py` as people type it, on the small market with the tiny golden model."""
 
+import html
 import json
 import zipfile
 from pathlib import Path
@@ -23,6 +24,11 @@ COMMANDS: dict[str, list[str]] = {
         "logger=csv",
         "backtest.start=2024-12-25",
         "exchange.limit_threshold=null",
+        "signal=original_z",
+        "signal.which=mean",
+        "cross_section.winsorise=0.1",
+        "cross_section.neutralise=[beta,liquidity]",
+        "cross_section.rank=true",
     ],
     "before": [  # dates as YAML reads them without dashes: numbers
         *SMALL,
@@ -58,6 +64,19 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "long lookback": ([*SMALL, "data.lookback=399"], "universe.allow_partial=true"),
     "no horizon": ([*SMALL, "data.horizon=0"], "data.horizon=0 must be a whole number, at least 1"),
     "signal": ([*SMALL, "signal.horizon=9"], "signal.horizon=9 is not within the 4 forecast bars"),
+    "no volatility": (
+        [*SMALL, "signal=return_over_volatility", "forecast.paths=1"],
+        "forecast.paths=1: signal=return_over_volatility needs 2 or more",
+    ),
+    "no score": ([*SMALL, "signal=original_z", "signal.which=median"], "signal.which=median: choose one of last, mean"),
+    "all cut off": (
+        [*SMALL, "cross_section.winsorise=0.5"],
+        "cross_section.winsorise=0.5 is no share of a day's names",
+    ),
+    "no exposure": (
+        [*SMALL, "cross_section.neutralise=[beta,size]"],
+        "cross_section.neutralise: size is no exposure that bars tell: choose any of [beta, liquidity]",
+    ),
     "no paths": ([*SMALL, "forecast.paths=0"], "forecast.paths=0 must be a whole number, at least 1"),
     "cold": ([*SMALL, "forecast.temperature=0"], "temperature"),
     "no batch": ([*SMALL, "backtest_batch_size=0"], "backtest_batch_size=0 must be a whole number, at least 1"),
@@ -165,6 +184,15 @@ def test_a_test_inside_pretraining_says_so_at_the_top(runs):
     assert "inside pretraining" not in runs["csi300"]["out"]
     days = pd.read_parquet(finished(runs, "before") / "signals.parquet")["date"]
     assert (days.min(), days.max()) == (pd.Timestamp("2024-06-20"), pd.Timestamp("2024-06-25"))
+
+
+def test_scores_are_traded_as_they_were_treated(runs):
+    signals = pd.read_parquet(finished(runs, "all") / "signals.parquet")
+    days = signals.groupby("date")["score"]
+    assert (days.min() == -0.5).all() and (days.max() == 0.5).all()
+    summary = json.loads((finished(runs, "all") / "summary.json").read_text())
+    assert summary["config"]["signal"]["which"] == "mean"
+    assert "neutralise ('beta', 'liquidity')" in html.unescape((finished(runs, "all") / "report.html").read_text())
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,0 +1,110 @@
+"""What is done to each day's scores across names before they are traded: outliers, unwanted bets, ranks.
+
+Frames are [L, N], signal days × symbols, NaN where there is no score. Every day is treated by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos_lab.backtesting.exposures import EXPOSURES, exposures
+from kronos_lab.data.market import Market
+from kronos_lab.data.settings import sound_number, switch, whole_number
+from kronos_lab.errors import InputError
+
+ROUNDING = 1e-12  # residuals below this share of the day's largest score are zeros
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossSection:
+    """Winsorise, then neutralise, then rank; each only where it is asked for.
+
+    Attributes:
+        winsorise: scores beyond a day's quantiles at this share and at one minus it are set to them; None: they stay.
+        neutralise: exposures whose linear part is taken out of the scores, any of `EXPOSURES`.
+        rank: replace scores by their ranks, which have no unit.
+        beta_sessions: sessions a beta is measured over, see `market_beta`.
+        liquidity_sessions: sessions traded value is averaged over, see `log_liquidity`.
+    """
+
+    winsorise: float | None
+    neutralise: Sequence[str]
+    rank: bool
+    beta_sessions: int
+    liquidity_sessions: int
+
+    def __post_init__(self) -> None:
+        if self.winsorise is not None:
+            complaint = "is no share of a day's names to cut off at each end (above 0, below 0.5), nor null"
+            sound_number("cross_section.winsorise", self.winsorise, lambda share: 0 < share < 0.5, complaint)
+        choose = f"choose any of [{', '.join(EXPOSURES)}], [] for none"
+        if isinstance(self.neutralise, str) or not isinstance(self.neutralise, Sequence):
+            raise InputError(f"cross_section.neutralise={self.neutralise} is no list: {choose}")
+        object.__setattr__(self, "neutralise", tuple(self.neutralise))
+        for name in self.neutralise:
+            if name not in EXPOSURES:
+                raise InputError(f"cross_section.neutralise: {name} is no exposure that bars tell: {choose}")
+        switch("cross_section.rank", self.rank)
+        whole_number("cross_section.beta_sessions", self.beta_sessions, 2)
+        whole_number("cross_section.liquidity_sessions", self.liquidity_sessions, 2)
+
+    def __call__(self, score_LN: pd.DataFrame, market: Market, universe: str) -> pd.DataFrame:
+        """The scores as they are traded; without any treatment the same, bit by bit.
+
+        Args:
+            score_LN: what a signal says.
+            market: daily market the scores belong to, for the exposures.
+            universe: whose members are the market of the betas.
+        """
+        if self.winsorise is not None:
+            score_LN = winsorised(score_LN, self.winsorise)
+        if self.neutralise:
+            bars = market.bars(universe)
+            member_LN = market.member_LN(universe, bars.symbols)
+            known = exposures(bars, member_LN, self.beta_sessions, self.liquidity_sessions)
+            score_LN = neutralised(score_LN, [known[name] for name in self.neutralise])
+        return ranked(score_LN) if self.rank else score_LN
+
+
+def winsorised(score_LN: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Scores below a day's `share` quantile and above its 1 − `share` quantile set to them (linear interpolation)."""
+    lowest_L, highest_L = (score_LN.quantile(quantile, axis=1) for quantile in (share, 1 - share))
+    return score_LN.clip(lowest_L, highest_L, axis=0)
+
+
+def neutralised(score_LN: pd.DataFrame, exposure_LN: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What a day's scores hold beyond a least-squares fit on the exposures and a constant, in the unit of the scores.
+
+    A name with an unknown exposure has no neutral score (NaN), nor has a day with fewer than two names to spare.
+
+    Args:
+        score_LN: scores.
+        exposure_LN: exposures, taken at the days and symbols of the scores; what they lack there is unknown.
+    """
+    aligned = [frame.reindex(index=score_LN.index, columns=score_LN.columns).to_numpy() for frame in exposure_LN]
+    exposure_LNK = np.stack(aligned, axis=-1)
+    neutral_LN = np.full(score_LN.shape, np.nan)
+    for day, score_N in enumerate(score_LN.to_numpy(np.float64)):
+        known_N = np.isfinite(score_N) & np.isfinite(exposure_LNK[day]).all(axis=-1)
+        if known_N.sum() > exposure_LNK.shape[-1] + 2:
+            neutral_LN[day, known_N] = _residual(score_N[known_N], exposure_LNK[day, known_N])
+    return pd.DataFrame(neutral_LN, index=score_LN.index, columns=score_LN.columns)
+
+
+def ranked(score_LN: pd.DataFrame) -> pd.DataFrame:
+    """Ranks of each day's scores, evenly from −0.5 (lowest) to 0.5; ties share their mean rank, a lone name has 0."""
+    rank_LN = score_LN.rank(axis=1) - 1
+    steps_L = (score_LN.notna().sum(axis=1) - 1).clip(lower=1)
+    centre_L = (score_LN.notna().sum(axis=1) > 1) * 0.5
+    return rank_LN.div(steps_L, axis=0).sub(centre_L, axis=0)
+
+
+def _residual(score_N: np.ndarray, exposure_NK: np.ndarray) -> np.ndarray:
+    """Residual of one day; the exposures are centred first, which spares the fit their very different sizes."""
+    centred_NK = exposure_NK - exposure_NK.mean(axis=0)
+    centred_N = score_N - score_N.mean()
+    residual_N = centred_N - centred_NK @ np.linalg.lstsq(centred_NK, centred_N)[0]
+    # Equal scores leave residuals of rounding alone, and a rank would make opinions of them.
+    return np.where(np.abs(residual_N) <= ROUNDING * np.abs(score_N).max(), 0.0, residual_N)
