@@ -14,6 +14,7 @@ A_SHARE: dict[str, Any] = {
     "open_cost": 0.001,
     "close_cost": 0.0015,
     "min_cost": 5.0,
+    "stamp_duty": None,
     "trade_unit": 100,
 }
 
@@ -23,6 +24,11 @@ def test_limits_are_tested_at_the_price_one_trades_at(kind):
     settings = ExchangeSettings(**A_SHARE | {"limit_threshold": kind(A_SHARE["limit_threshold"])})
     assert settings.qlib_arguments()["limit_threshold"] == ("$open >= $limit_up", "$open <= $limit_down")
     assert settings.fields() == {"open", "limit_up", "limit_down"}
+
+
+def test_a_number_is_tested_against_the_change_which_the_store_must_have():
+    assert ExchangeSettings(**A_SHARE | {"limit_threshold": 0.095}).fields() == {"open", "change"}
+    assert ExchangeSettings(**A_SHARE | {"limit_threshold": None}).fields() == {"open"}
 
 
 def test_no_limits_never_become_the_limit_of_the_region():
@@ -37,11 +43,19 @@ def test_no_limits_never_become_the_limit_of_the_region():
         ("min_cost", -5), ("min_cost", None), ("trade_unit", 0), ("trade_unit", 0.5), ("trade_unit", "lot"),
         ("limit_threshold", ["$a"]), ("limit_threshold", [0.1, 0.1]), ("limit_threshold", "$a"),
         ("limit_threshold", -0.1),
+        ("stamp_duty", 0.001), ("stamp_duty", {}), ("stamp_duty", [0.001]), ("stamp_duty", {"August": 0.001}),
+        ("stamp_duty", {2023: 0.001}), ("stamp_duty", {"2023-08-28": "half"}), ("stamp_duty", {"2023-08-28": None}),
+        ("stamp_duty", {"2023-08-28": 0.001, "20230828": 0.0005}), ("stamp_duty", {"2023-08-28": -0.001}),
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused_by_name(key, value):
     with pytest.raises(InputError, match=rf"^exchange\.{key}"):
         ExchangeSettings(**A_SHARE | {key: value})
+
+
+def test_the_stamp_duty_is_kept_by_date_in_order():
+    settings = ExchangeSettings(**A_SHARE | {"stamp_duty": OmegaConf.create({"20230828": 0.0005, "2008-09-19": 0.001})})
+    assert list((settings.stamp_duty or {}).items()) == [("2008-09-19", 0.001), ("2023-08-28", 0.0005)]
 
 
 def test_unknown_options_are_refused():

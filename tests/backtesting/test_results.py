@@ -19,8 +19,8 @@ def backtest(small_market) -> Any:
     from kronos_lab.backtesting.baselines import trade_beside_baselines
     from kronos_lab.backtesting.coverage import daily_coverage
     from kronos_lab.backtesting.exchange import ExchangeSettings
-    from kronos_lab.backtesting.portfolio import TopkDropout
     from kronos_lab.backtesting.results import benchmarks, evaluate
+    from kronos_lab.backtesting.strategies import TopkDropout
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.evaluation.ranking import open_to_open_return
 
@@ -40,6 +40,7 @@ def backtest(small_market) -> Any:
         open_cost=0.001,
         close_cost=0.0015,
         min_cost=5.0,
+        stamp_duty=None,
         trade_unit=100,
     )
     traded = trade_beside_baselines(small_market, score, strategy, exchange, 1e7)
@@ -138,6 +139,26 @@ def test_excess_is_the_daily_difference_and_costs_are_what_lies_between(backtest
     between = excess["without_cost"]["annual_return"] - excess["with_cost"]["annual_return"]
     assert between == pytest.approx(metrics["trading"]["annual_cost"])
     assert 240 < year < 270
+
+
+def test_participation_is_in_the_figures_and_in_the_table(backtest):
+    from kronos_lab.backtesting.report.page import trading_table
+
+    trading = backtest.metrics["trading"]
+    of_fills = sorted(backtest.ledger.trades["participation"])
+    assert trading["mean_participation"] == pytest.approx(sum(of_fills) / len(of_fills))
+    assert trading["largest_participation"] == of_fills[-1]
+    above = sum(value > trading["participation_quantile_95"] for value in of_fills)
+    assert above == pytest.approx(0.05 * len(of_fills), abs=1)
+    (line,) = [value for name, value in trading_table(backtest.metrics) if name.startswith("Participation")]
+    assert line.split(", ")[2] == f"{of_fills[-1]:.2%}"
+
+
+def test_figures_of_older_runs_without_participation_make_a_table(backtest):
+    from kronos_lab.backtesting.report.page import trading_table
+
+    trading = {key: value for key, value in backtest.metrics["trading"].items() if "participation" not in key}
+    assert trading_table(backtest.metrics | {"trading": trading})[-1][1] == "–, –, –"
 
 
 def test_the_index_is_a_price_index_by_name(backtest):

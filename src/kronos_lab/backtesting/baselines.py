@@ -11,8 +11,9 @@ import pandas as pd
 
 from kronos_lab.backtesting.exchange import ExchangeSettings
 from kronos_lab.backtesting.performance import performance, performance_errors
-from kronos_lab.backtesting.portfolio import Ledger, TopkDropout, simulate
+from kronos_lab.backtesting.portfolio import Ledger, simulate
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
+from kronos_lab.backtesting.strategies import Strategy
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 
@@ -67,7 +68,7 @@ def baseline_scores(market: Market, score_LN: pd.DataFrame) -> dict[str, pd.Data
 
 
 def trade_beside_baselines(
-    market: Market, score_LN: pd.DataFrame, strategy: TopkDropout, exchange: ExchangeSettings, account: float
+    market: Market, score_LN: pd.DataFrame, strategy: Strategy, exchange: ExchangeSettings, account: float
 ) -> dict[str, Traded]:
     """The scores (`OURS`) and every rule on the same rows, see `trade_each`."""
     return trade_each(market, {OURS: score_LN, **baseline_scores(market, score_LN)}, strategy, exchange, account)
@@ -76,7 +77,7 @@ def trade_beside_baselines(
 def trade_each(
     market: Market,
     scores: Mapping[str, pd.DataFrame],
-    strategy: TopkDropout,
+    strategy: Strategy,
     exchange: ExchangeSettings,
     account: float,
 ) -> dict[str, Traded]:

@@ -79,6 +79,8 @@ def conventions(per_year: float) -> dict[str, str]:
         "first_session": "the portfolio begins with cash at the open after the first signal; benchmarks count from "
         "the close before it",
         "turnover": "bought plus sold value over the account of the day before (two-sided)",
+        "participation": "value of a fill over what the market traded of its name that day; fills of unknown amounts "
+        "left out",
         "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "
         "afterwards",
         "close_to_close": "close(t+h) / close(t) − 1, adjusted; not tradable, for the signal needs close(t)",

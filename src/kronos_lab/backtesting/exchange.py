@@ -1,12 +1,18 @@
 """What a trade costs and when it cannot be made: the settings of qlib's exchange, typed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from kronos_lab.data.settings import sound_number, whole_number
+from kronos_lab.data.split import parse_day
 from kronos_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from qlib.backtest.exchange import Exchange
 
 NEVER = ("$close < 0", "$close < 0")  # qlib reads None as "the limit of the region", 9.5 % for China
 
@@ -21,8 +27,10 @@ class ExchangeSettings:
             they should look at the price one trades at. A number is tested against the day's close-to-close
             change (it looks ahead: the close is not known at the open). None: no limits.
         open_cost: fee of buying, fraction of the traded value.
-        close_cost: fee of selling, stamp duty included, fraction of the traded value.
+        close_cost: fee of selling, fraction of the traded value.
         min_cost: smallest fee of one order, in currency.
+        stamp_duty: tax on selling, fraction of the traded value by the first day it applies; it comes in addition to
+            the fee, the smallest one too. None: no tax.
         trade_unit: round lot in unadjusted shares; None trades any fraction of a share.
     """
 
@@ -31,6 +39,7 @@ class ExchangeSettings:
     open_cost: float
     close_cost: float
     min_cost: float
+    stamp_duty: Mapping[str, float] | None
     trade_unit: int | None
 
     def __post_init__(self) -> None:
@@ -45,18 +54,32 @@ class ExchangeSettings:
             complaint = "is neither two expressions, [cannot be bought, cannot be sold], nor a fraction, nor null"
             sound_number("exchange.limit_threshold", limits, lambda limit: 0 < limit < 1, complaint)
         for name in ("open_cost", "close_cost"):
-            complaint = "is not a fraction: 0.001 means 0.1 %"
-            sound_number(f"exchange.{name}", getattr(self, name), lambda cost: 0 <= cost < 1, complaint)
+            _fraction(f"exchange.{name}", getattr(self, name))
         sound_number("exchange.min_cost", self.min_cost, lambda cost: cost >= 0, "is no fee per order, from 0 on")
+        if self.stamp_duty is not None:
+            object.__setattr__(self, "stamp_duty", _by_date(self.stamp_duty))
         if self.trade_unit is not None:  # shares per lot; null: no lots
             whole_number("exchange.trade_unit", self.trade_unit, 1)
 
+    def check_dates(self, first: pd.Timestamp) -> None:
+        """Refuse a stamp duty that does not say what a sale on the first session traded pays.
+
+        Raises:
+            InputError: its first date is later.
+        """
+        if self.stamp_duty is not None and first < (since := pd.Timestamp(min(self.stamp_duty))):
+            raise InputError(
+                f"exchange.stamp_duty begins on {since:%Y-%m-%d}, trading on {first:%Y-%m-%d}: add what was paid "
+                f"then, +exchange.stamp_duty={{{first:%Y-%m-%d}:0.001}}, or trade without: exchange.stamp_duty=null"
+            )
+
     def fields(self) -> set[str]:
         """Store fields the exchange reads, apart from those every store has."""
-        if not isinstance(self.limit_threshold, tuple):
-            return {self.deal_price.removeprefix("$")}
-        words = re.findall(r"\$(\w+)", " ".join(self.limit_threshold))
-        return {self.deal_price.removeprefix("$"), *words}
+        if isinstance(self.limit_threshold, tuple):
+            limits = re.findall(r"\$(\w+)", " ".join(self.limit_threshold))
+        else:  # without a change no limit would ever be reached
+            limits = [] if self.limit_threshold is None else ["change"]
+        return {self.deal_price.removeprefix("$"), *limits}
 
     def qlib_arguments(self) -> dict[str, Any]:
         """Keyword arguments of qlib's `Exchange`."""
@@ -68,3 +91,35 @@ class ExchangeSettings:
             "min_cost": self.min_cost,
             "trade_unit": self.trade_unit,
         }
+
+    def qlib_exchange(self, symbols: list[str], first: pd.Timestamp, last: pd.Timestamp) -> "Exchange":
+        """The exchange of qlib, with its quotes of some symbols.
+
+        Args:
+            symbols: what can be traded.
+            first: the first signal day; some strategies size their orders with its close.
+            last: the last session traded.
+        """
+        from qlib.backtest.exchange import Exchange
+
+        from kronos_lab.backtesting.stamp_duty import StampDutyExchange
+
+        arguments = {"freq": "day", "codes": symbols, "start_time": first, "end_time": last, **self.qlib_arguments()}
+        return Exchange(**arguments) if self.stamp_duty is None else StampDutyExchange(self.stamp_duty, **arguments)
+
+
+def _fraction(key: str, value: object) -> float:
+    return sound_number(key, value, lambda cost: 0 <= cost < 1, "is not a fraction: 0.001 means 0.1 %")
+
+
+def _by_date(table: object) -> dict[str, float]:
+    """The stamp duty with its dates in one spelling and in order."""
+    if not isinstance(table, Mapping) or not table:
+        raise InputError(f"exchange.stamp_duty={table} is no table of rates by date: {{2023-08-28: 0.0005}}, or null")
+    rates = {
+        f"{parse_day('exchange.stamp_duty', since):%Y-%m-%d}": _fraction(f"exchange.stamp_duty[{since}]", rate)
+        for since, rate in table.items()
+    }
+    if len(rates) < len(table):
+        raise InputError(f"exchange.stamp_duty={table} has a date twice")
+    return dict(sorted(rates.items()))

@@ -8,14 +8,15 @@ import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from kronos_lab.backtesting.exchange import ExchangeSettings
+from kronos_lab.backtesting.strategies import Strategy
 from kronos_lab.data.market import Market
-from kronos_lab.data.settings import positive_number, sound_number, switch, whole_number
+from kronos_lab.data.settings import positive_number
 from kronos_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,41 +24,6 @@ if TYPE_CHECKING:
     from qlib.strategy.base import BaseStrategy
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TopkDropout:
-    """Settings of qlib's `TopkDropoutStrategy`: hold the best names, replace a few of the worst each day.
-
-    qlib buys the replacement of a name it wants to sell even where `hold_thresh`, a suspension or a limit keeps that
-    name in the portfolio, so somewhat more than `topk` names may be held.
-
-    Attributes:
-        topk: names to hold.
-        n_drop: names to replace per day at most.
-        hold_thresh: sessions a name is held at least; 1 keeps the exchange's rule that what was bought today
-            is sold tomorrow at the earliest.
-        risk_degree: share of the cash that may be spent.
-        only_tradable: pass over names that cannot be traded at the open when choosing what to buy and sell.
-        forbid_all_trade_at_limit: do not even sell at the upper limit or buy at the lower one.
-    """
-
-    topk: int
-    n_drop: int
-    hold_thresh: int
-    risk_degree: float
-    only_tradable: bool
-    forbid_all_trade_at_limit: bool
-
-    def __post_init__(self) -> None:
-        for name in ("topk", "n_drop", "hold_thresh"):  # hold_thresh: shares bought today cannot be sold today
-            whole_number(f"strategy.{name}", getattr(self, name), 1)
-        if self.n_drop > self.topk:
-            raise InputError(f"strategy.n_drop={self.n_drop} is more than strategy.topk={self.topk}")
-        complaint = "is not a share of the cash (above 0, at most 1)"
-        sound_number("strategy.risk_degree", self.risk_degree, lambda share: 0 < share <= 1, complaint)
-        for name in ("only_tradable", "forbid_all_trade_at_limit"):
-            switch(f"strategy.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -70,7 +36,8 @@ class Ledger:
             cost and turnover (bought plus sold value), both fractions of that account too.
         holdings: one row per session and name held at its close: date, symbol, shares, close, value, weight,
             sessions_held. A suspended name keeps its last close.
-        trades: one row per fill: date, symbol, side, shares, price, factor, value, cost.
+        trades: one row per fill: date, symbol, side, shares, price, factor, value, cost, participation (value over
+            what the market traded of that name that day, a fraction; NaN where that amount is unknown).
     """
 
     daily: pd.DataFrame
@@ -81,7 +48,7 @@ class Ledger:
 def simulate(
     market: Market,
     score_LN: pd.DataFrame,
-    strategy: TopkDropout,
+    strategy: Strategy,
     exchange: ExchangeSettings,
     account: float,
 ) -> Ledger:
@@ -105,10 +72,12 @@ def simulate(
         trader, executor = _strategy_and_executor(score_LN, strategy, exchange, account, sessions)
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
         daily, positions = executor.trade_account.get_portfolio_metrics()
-    return Ledger(_daily(daily, positions), _holdings(positions), _trades(fills))
+    trades = _trades(fills)
+    trades["participation"] = trades["value"] / _amounts(market, trades)
+    return Ledger(_daily(daily, positions), _holdings(positions), trades)
 
 
-def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, exchange: ExchangeSettings) -> None:
+def check_tradable(market: Market, scored_L: pd.Series, strategy: Strategy, exchange: ExchangeSettings) -> None:
     """Refuse what cannot be traded; worth asking before the forecasts are made.
 
     Args:
@@ -119,7 +88,7 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, e
 
     Raises:
         InputError: bars that are not daily, more names wanted than scored, limits qlib cannot read, fields the market
-            lacks, no session.
+            lacks, no session, a stamp duty that begins later.
     """
     if market.freq != "day":
         raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
@@ -135,7 +104,7 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: TopkDropout, e
             "exchange.limit_threshold=null trades without limits"
         )
     _check_expressions(market, exchange)
-    trading_sessions(market, pd.DatetimeIndex(scored_L.index))
+    exchange.check_dates(trading_sessions(market, pd.DatetimeIndex(scored_L.index))[0])
 
 
 def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -170,24 +139,23 @@ def _check_expressions(market: Market, exchange: ExchangeSettings) -> None:
 
 def _strategy_and_executor(
     score_LN: pd.DataFrame,
-    strategy: TopkDropout,
+    strategy: Strategy,
     exchange: ExchangeSettings,
     account: float,
     sessions: pd.DatetimeIndex,
 ) -> tuple["BaseStrategy", "BaseExecutor"]:
     from qlib.backtest import get_strategy_executor
     from qlib.backtest.executor import SimulatorExecutor
-    from qlib.contrib.strategy import TopkDropoutStrategy
 
     score = score_LN.stack().dropna().rename_axis(["datetime", "instrument"])
     return get_strategy_executor(
         start_time=sessions[0],
         end_time=sessions[-1],
-        strategy=TopkDropoutStrategy(signal=score, **asdict(strategy)),
+        strategy=strategy.qlib_strategy(cast("pd.Series", score)),
         executor=SimulatorExecutor(time_per_step="day", generate_portfolio_metrics=True),
         benchmark=pd.Series(0.0, index=sessions),  # ours come later; None would silently mean SH000300
         account=account,
-        exchange_kwargs={"freq": "day", "codes": sorted(score_LN.columns), **exchange.qlib_arguments()},
+        exchange_kwargs={"exchange": exchange.qlib_exchange(sorted(score_LN.columns), score_LN.index[0], sessions[-1])},
         pos_type="kronos_lab.backtesting.position.SortedPosition",
     )
 
@@ -240,10 +208,21 @@ def _trades(fills: Iterable[tuple[Any, float, float, float]]) -> pd.DataFrame:
         (order.start_time, order.stock_id, order.direction.name.lower(), order.deal_amount, price, order.factor,
          value, cost)
         for order, value, cost, price in fills
-        if value > 0
+        if value > 1e-5  # qlib books nothing smaller
     )  # fmt: skip
     columns = ["date", "symbol", "side", "shares", "price", "factor", "value", "cost"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _amounts(market: Market, trades: pd.DataFrame) -> pd.Series:
+    """What the market traded of each fill's name on its day, in currency; NaN where that is unknown."""
+    if trades.empty or not market.has_field("amount"):
+        return pd.Series(float("nan"), index=trades.index)
+    days, symbols = pd.DatetimeIndex(trades["date"]), sorted(trades["symbol"].unique())
+    amount_LN = market.wide(["amount"], symbols, start=days.min(), end=days.max())["amount"]
+    row, column = amount_LN.index.get_indexer(days), amount_LN.columns.get_indexer(pd.Index(trades["symbol"]))
+    amount = pd.Series(amount_LN.to_numpy()[row, column], index=trades.index)
+    return amount.where(amount > 0)  # a fill on a day without trades: the amount is missing, not 0
 
 
 @contextlib.contextmanager

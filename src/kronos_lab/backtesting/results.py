@@ -122,7 +122,7 @@ def measure(
     benchmarks pay no fees either way.
     """
     per_year = sessions_per_year(market.calendar)
-    daily = ledger.daily
+    daily, participation = ledger.daily, ledger.trades["participation"]
     returns = {"with_cost": daily["net_return"], "without_cost": daily["gross_return"]}
     excess = {}
     for name, benchmark in against.items():
@@ -153,6 +153,9 @@ def measure(
             "annual_cost": daily["cost"].mean() * per_year,
             "sessions_with_trades": int((daily["turnover"] > 0).sum()),
             "fills": len(ledger.trades),
+            "mean_participation": participation.mean(),
+            "participation_quantile_95": participation.quantile(0.95),
+            "largest_participation": participation.max(),
         },
         "coverage": {
             "mean": coverage["coverage"].mean(),
@@ -198,8 +201,9 @@ def _frozen(market: Market, ledger: Ledger) -> str | None:
     share = frozen["value"].sum() / ledger.daily["account"].iloc[-1]
     return (
         f"held to the end without bars, at the last price: {', '.join(frozen.index[:5])}"
-        f"{', ...' if len(frozen) > 5 else ''} ({share:.1%} of the account); each uses up one of strategy.n_drop "
-        "replacements every day, as it ranks last and cannot be sold: strategy.only_tradable=true passes it over"
+        f"{', ...' if len(frozen) > 5 else ''} ({share:.1%} of the account); with topk_dropout each uses up one of "
+        "strategy.n_drop replacements every day, as it ranks last and cannot be sold: strategy.only_tradable=true "
+        "passes it over"
     )
 
 

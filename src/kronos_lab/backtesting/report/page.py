@@ -214,6 +214,10 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
 def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What it took to hold the portfolio."""
     trading, sessions = metrics["trading"], metrics["sessions_traded"]
+    participation = [  # older runs have none
+        percent(trading.get(key), 2)
+        for key in ("mean_participation", "participation_quantile_95", "largest_participation")
+    ]
     return [
         ("Sessions traded", f"{sessions['count']} ({sessions['first']} to {sessions['last']})"),
         ("Sessions with a trade", f"{trading['sessions_with_trades']}"),
@@ -223,6 +227,7 @@ def trading_table(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Turnover a year (bought + sold), times the account", number(trading["annual_turnover"], 1)),
         ("Costs a year, share of the account", percent(trading["annual_cost"])),
         ("Fills", f"{trading['fills']:,}"),
+        ("Participation of a fill in the day's trade: mean, 95 % quantile, largest", ", ".join(participation)),
     ]
 
 
