@@ -61,6 +61,8 @@ def main(cfg: DictConfig) -> None:
     window = window_settings(cfg.data, trained, cfg.data_without_run)
     cfg.data = asdict(window)
     account = positive_number("backtest.account", cfg.backtest.account)
+    for key in ("reuse", "baselines"):
+        switch(f"backtest.{key}", cfg.backtest[key])
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
@@ -100,13 +102,13 @@ def main(cfg: DictConfig) -> None:
         batch_size=cfg.backtest_batch_size,
         seed=cfg.seed,
         origin={"weights": weights, "market": market.fingerprint, "universe": universe},
-        earlier=Path(cfg.paths.outputs) if switch("backtest.reuse", cfg.backtest.reuse) else None,
+        earlier=Path(cfg.paths.outputs) if cfg.backtest.reuse else None,
     )
     if not goes_on:  # a further rank of this job: its forecasts are written
         return
 
     score_LN = cross_section(score_forecasts(folder / "forecasts", signal), market, universe)
-    traded = trade_beside_baselines(market, score_LN, strategy, exchange, account)
+    traded = trade_beside_baselines(market, score_LN, strategy, exchange, account, cfg.backtest.baselines)
     results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed)
     finish_backtest(
         folder,

@@ -223,7 +223,7 @@ def test_placebos_see_what_is_there(runs, placebos):
         assert list(table.index) == ["this signal", "tomorrow's return", "a session later", *shuffled]
         assert table.loc["tomorrow's return", "rank_ic"] == pytest.approx(1)
         assert "the machinery sees what is there" in placebos[name]["out"]
-        assert ("worth nothing, as it should be" in placebos[name]["out"]) == bool(shuffled)
+        assert ("shuffled within the day, 2 times: mean rank IC" in placebos[name]["out"]) == bool(shuffled)
     own = pd.read_csv(runs["folder"] / "placebos" / "named" / "placebos.csv", index_col="scores").loc["this signal"]
     headline = json.loads((runs["folder"] / "backtest" / "csi300" / "summary.json").read_text())["headline"]
     assert own["excess"] == pytest.approx(headline["excess_equal_weight_with_cost"], rel=1e-5)

@@ -33,6 +33,8 @@ def test_past_figures_by_hand():
     prices = pd.DataFrame({"a": np.cumprod(1 + np.tile([0.01, -0.01], 40))})
     assert past_volatility(prices)["a"].iloc[-1] == pytest.approx(np.std([0.01, -0.01] * 30, ddof=1))
     assert past_volatility(prices)["a"].first_valid_index() == 20
+    prices.iloc[25:70] = NAN  # 15 days of the last 60 were traded: a suspension is not calm
+    assert past_volatility(prices)["a"].iloc[-1:].isna().all()
 
 
 def test_rules_rank_the_rows_that_were_forecast(small_market):

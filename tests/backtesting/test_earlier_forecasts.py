@@ -31,10 +31,12 @@ def run(
     from kronos_lab.runs.provenance import WindowSettings
 
     window = WindowSettings(lookback=24, horizon=4, max_gap=20, clip=5.0, rescale=False)
-    start = changes.pop("start", "2024-12-20")
+    start, weights = changes.pop("start", "2024-12-20"), changes.pop("weights", "tiny")
+    temperature = changes.pop("temperature", 0.6)
+    decoded = {name: changes.pop(name) for name in ("anchor", "clip") if name in changes}
     windows, _ = universe_windows(market, "csi300", window, start, None)
     forecaster = Forecaster(
-        KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor")
+        KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor"), **decoded
     )
     working, calls = forecaster.paths, 0
 
@@ -53,8 +55,8 @@ def run(
         market,
         windows,
         forecaster,
-        Sampling(temperature=0.6, top_p=0.9, top_k=0),
-        origin={"weights": "tiny", "market": market.fingerprint},
+        Sampling(temperature=temperature, top_p=0.9, top_k=0),
+        origin={"weights": weights, "market": market.fingerprint},
         **settings,
     )
     return calls
@@ -95,7 +97,13 @@ def test_forecasts_of_a_finished_run_cost_nothing(finished, small_market, caplog
         shutil.move(outputs.parent / "elsewhere", outputs / "backtest" / "first")
 
 
-@pytest.mark.parametrize("change", [{"seed": 8}, {"batch_size": 30}, {"paths": 2}, {"start": "2024-12-23"}])
+OTHER = [
+    {"seed": 8}, {"batch_size": 30}, {"paths": 2}, {"start": "2024-12-23"}, {"weights": "others"}, {"temperature": 0.7},
+    {"anchor": True}, {"clip": 4.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", OTHER)
 def test_other_forecasts_are_not_taken(finished, small_market, change):
     outputs, _ = finished
     assert run(small_market, outputs, f"other-{change}", **change) > 0
@@ -115,13 +123,67 @@ def test_an_interrupted_run_is_gone_on_with_and_ends_the_same(finished, small_ma
     assert same(paths(tmp_path, "next"), paths(first, "first"))
 
 
+def test_every_setting_counts():
+    from kronos_lab.backtesting.earlier_forecasts import forecasts_fingerprint
+    from kronos_lab.backtesting.forecast_batches import BatchPlan
+
+    plan, rows = BatchPlan(10, 2, 3, 24, 4, seed=7), np.arange(10)
+    settings = {"weights": {"predictor": "a"}, "sampling": {"temperature": 0.6, "top_p": 0.9}, "code": "b"}
+    own = forecasts_fingerprint(settings, plan, rows)
+    assert own == forecasts_fingerprint(dict(reversed(settings.items())), plan, rows.copy())
+    others = [settings | {"code": "c"}, settings | {"weights": {"predictor": "b"}}, settings | {"new": 1}]
+    others += [settings | {"sampling": {"temperature": 0.6, "top_p": 0.8}}]
+    assert own not in {forecasts_fingerprint(other, plan, rows) for other in others}
+    assert own != forecasts_fingerprint(settings, plan, rows + 1)
+
+
+def test_the_manifest_names_all_that_made_the_forecasts_and_where_they_come_from(finished, small_market):
+    from kronos_lab.backtesting.forecast_shards import read_manifest
+
+    outputs, batches = finished
+    run(small_market, outputs, "told")
+    first, told = (read_manifest(outputs / "backtest" / name / "forecasts") for name in ("first", "told"))
+    assert {"weights", "market", "sampling", "window", "precision", "anchor", "clip", "rescale", "code", "torch",
+            "device"} < told.keys()  # fmt: skip
+    assert first["taken_over"] == {} and list(told["taken_over"].values()) == [batches]
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_second_attempt_in_the_same_folder_goes_on(finished, small_market, tmp_path, reuse):
+    """As a requeued Slurm job does."""
+    first, batches = finished
+    with pytest.raises(SystemExit):
+        run(small_market, tmp_path, "job", die_after=5)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert run(small_market, tmp_path, "job", earlier=tmp_path if reuse else None) == batches - 5
+    assert same(paths(tmp_path, "job"), paths(first, "first"))
+    assert run(small_market, tmp_path, "job", seed=8) == batches  # another run: nothing of the first is left
+    assert not same(paths(tmp_path, "job"), paths(first, "first"))
+
+
+def test_files_that_cannot_be_linked_are_copied_and_those_that_vanish_are_made_again(
+    finished, small_market, tmp_path, monkeypatch
+):
+    first, batches = finished
+
+    def no_links(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    shutil.copytree(first / "backtest" / "first", tmp_path / "backtest" / "first")
+    assert run(small_market, tmp_path, "copied") == 0
+    assert same(paths(tmp_path, "copied"), paths(first, "first"))
+    monkeypatch.setattr(shutil, "copyfile", no_links)
+    assert run(small_market, tmp_path, "made") == batches
+
+
 def test_a_shard_that_cannot_be_read_is_made_again(finished, small_market, tmp_path, caplog):
     first, batches = finished
     shutil.copytree(first / "backtest" / "first", tmp_path / "backtest" / "torn")
     for shard in (tmp_path / "backtest" / "torn" / "forecasts").glob("*.parquet"):
         shard.write_bytes(shard.read_bytes()[:100])
     assert run(small_market, tmp_path, "next") == batches
-    assert "cannot be read: its forecasts are made again" in caplog.text
+    assert "cannot be taken over: its forecasts are made again" in caplog.text
     assert same(paths(tmp_path, "next"), paths(first, "first"))
 
 

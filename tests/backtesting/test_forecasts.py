@@ -282,6 +282,22 @@ def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(sm
         read_manifest(tmp_path)
 
 
+def test_a_signal_that_comes_while_lightning_begins_is_not_lost(small_market, tmp_path, monkeypatch):
+    from kronos_lab.backtesting.forecast_batches import ForecastDataModule
+
+    loader = ForecastDataModule.predict_dataloader
+
+    def killed(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loader(self)
+
+    monkeypatch.setattr(ForecastDataModule, "predict_dataloader", killed)
+    with pytest.raises(SystemExit):
+        forecast(tmp_path, small_market)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
 def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
     from kronos_lab.backtesting.forecast_shards import read_manifest
 

@@ -7,6 +7,8 @@ import pytest
 from kronos_lab.backtesting.baselines import OURS
 from kronos_lab.backtesting.placebos import LATER, TOMORROW, findings, placebo_scores
 
+NAN = float("nan")
+
 
 def test_placebos_are_on_the_rows_that_were_traded(small_market):
     symbols = small_market.symbols("csi300")
@@ -26,6 +28,10 @@ def test_placebos_are_on_the_rows_that_were_traded(small_market):
     assert found[LATER].loc[score_LN.index[day], name] == score_LN.iloc[day - 1][name]
 
 
+def row(mean: float, p: float) -> dict:
+    return {"rank_ic": {"1": {"mean": mean, "p": p, "reason": "few days"}}, "excess": {"annual_return": 10 * mean}}
+
+
 @pytest.mark.parametrize(
     ("rank_ic", "p", "words"),
     [
@@ -36,10 +42,16 @@ def test_placebos_are_on_the_rows_that_were_traded(small_market):
     ],
 )
 def test_findings(rank_ic, p, words):
-    def row(mean, p):
-        return {"rank_ic": {"1": {"mean": mean, "p": p}}, "excess": {"annual_return": 10 * mean}}
-
     table = {OURS: row(0.02, 0.01), TOMORROW: row(rank_ic, 0.0001), LATER: row(0.01, 0.2)}
     table |= {f"shuffled {n}": row(0.0, p) for n in range(5)}
     assert sum(words in sentence for sentence in findings(table)) == 1
     assert findings(table)[-1].startswith("a session later: rank IC +0.0100 where the scores had +0.0200")
+
+
+def test_nothing_is_judged_without_evidence(small_market):
+    table = {OURS: row(0.02, NAN), TOMORROW: row(1.0, NAN), "shuffled 1": row(0.01, NAN)}
+    assert findings(table)[1].endswith("whether that is nothing cannot be said: few days")
+    table = {OURS: row(NAN, NAN), TOMORROW: row(NAN, NAN), "shuffled 1": row(NAN, NAN)}
+    assert findings(table) == ["nothing can be said: few days"]
+    one_day = small_market.wide(["close"], small_market.symbols("csi300"))["close"].iloc[[-10]]
+    assert LATER not in placebo_scores(small_market, one_day, shuffles=0, seed=1)

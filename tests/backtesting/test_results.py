@@ -109,16 +109,18 @@ def test_the_verdict_says_what_the_figures_do(backtest):
         "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
         "below 0.012 cannot be told from zero.",
         "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
-        "The strongest rule without a model, momentum, 5 sessions, had an excess of +12.3% a year: the scores cannot "
-        "be told from it (p 0.5).",
+        "The best of 5 rules without a model, momentum, 5 sessions, had an excess of +12.3% a year: the scores cannot "
+        "be told from it (p 1, for the best of 5).",
     ]
     beaten = deepcopy(nothing)
     beaten["baselines"]["low volatility"]["excess"]["annual_return"] = 9.0
     beaten["baselines"]["low volatility"]["return_less"] |= {"p": 0.004, "annual_return": -8.0}
     assert verdict(beaten)[-1] == (
-        "The strongest rule without a model, low volatility, had an excess of +900.0% a year: the scores earned less, "
-        "beyond chance (p 0.004)."
+        "The best of 5 rules without a model, low volatility, had an excess of +900.0% a year: the scores earned less, "
+        "beyond chance (p 0.02, for the best of 5)."
     )
+    beaten["baselines"] = {"this signal": beaten["baselines"]["this signal"]}
+    assert len(verdict(beaten)) == 2
     short = deepcopy(nothing)
     short["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": float("nan"), "reason": "9 days are few"}
     short["excess"]["equal_weight"]["with_cost"] |= {"p": float("nan")}

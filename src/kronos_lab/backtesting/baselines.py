@@ -39,8 +39,8 @@ def past_return(close_LN: pd.DataFrame, sessions: int) -> pd.DataFrame:
 
 
 def past_volatility(close_LN: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviation of the daily returns of the last 60 sessions; NaN with fewer than 20 of them."""
-    daily_LN = close_LN.ffill().pct_change(fill_method=None)
+    """Standard deviation of the returns to the days traded among the last 60 sessions; NaN with fewer than 20."""
+    daily_LN = close_LN.ffill().pct_change(fill_method=None).where(close_LN.notna())
     return daily_LN.rolling(VOLATILITY_SESSIONS, min_periods=LEAST_RETURNS).std()
 
 
@@ -68,10 +68,16 @@ def baseline_scores(market: Market, score_LN: pd.DataFrame) -> dict[str, pd.Data
 
 
 def trade_beside_baselines(
-    market: Market, score_LN: pd.DataFrame, strategy: Strategy, exchange: ExchangeSettings, account: float
+    market: Market,
+    score_LN: pd.DataFrame,
+    strategy: Strategy,
+    exchange: ExchangeSettings,
+    account: float,
+    baselines: bool = True,
 ) -> dict[str, Traded]:
-    """The scores (`OURS`) and every rule on the same rows, see `trade_each`."""
-    return trade_each(market, {OURS: score_LN, **baseline_scores(market, score_LN)}, strategy, exchange, account)
+    """The scores (`OURS`) and, unless `baselines` is False, every rule on the same rows; see `trade_each`."""
+    rules = baseline_scores(market, score_LN) if baselines else {}
+    return trade_each(market, {OURS: score_LN, **rules}, strategy, exchange, account)
 
 
 def trade_each(

@@ -51,18 +51,25 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
         said.append(
             f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
         )
-    rules = {name: row for name, row in metrics["baselines"].items() if name != OURS}
+    return said + _beside_rules({name: row for name, row in metrics["baselines"].items() if name != OURS})
+
+
+def _beside_rules(rules: Mapping[str, Any]) -> list[str]:
+    """The scores beside the best of the rules. That one was chosen afterwards, so its p is times their number."""
+    if not rules:
+        return []
     strongest = max(rules, key=lambda name: rules[name]["excess"]["annual_return"])
     earned, less = rules[strongest]["excess"]["annual_return"], rules[strongest]["return_less"]
-    if np.isfinite(less["p"]):
-        apart = "the scores cannot be told from it"
-        if less["p"] <= 1 - CONFIDENCE:
-            apart = f"the scores earned {'more' if less['annual_return'] > 0 else 'less'}, beyond chance"
-        said.append(
-            f"The strongest rule without a model, {strongest}, had an excess of {earned:+.1%} a year: {apart} "
-            f"(p {less['p']:.2g})."
-        )
-    return said
+    if not np.isfinite(less["p"]):
+        return []
+    p = min(1.0, less["p"] * len(rules))
+    apart = "the scores cannot be told from it"
+    if p <= 1 - CONFIDENCE:
+        apart = f"the scores earned {'more' if less['annual_return'] > 0 else 'less'}, beyond chance"
+    return [
+        f"The best of {len(rules)} rules without a model, {strongest}, had an excess of {earned:+.1%} a year: {apart} "
+        f"(p {p:.2g}, for the best of {len(rules)})."
+    ]
 
 
 def conventions(per_year: float) -> dict[str, str]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def forecasts_fingerprint(settings: Mapping[str, Any], plan: BatchPlan, rows: np
     """Of everything that makes forecasts what they are.
 
     Args:
-        settings: weights, data, sampling, window, as the manifest holds them.
+        settings: weights, data, sampling, window, code and device, as the manifest holds them.
         plan: the batches.
         rows: the series, as rows of the market's bars.
     """
@@ -36,48 +36,84 @@ def forecasts_fingerprint(settings: Mapping[str, Any], plan: BatchPlan, rows: np
     return hashlib.blake2b(content.encode() + rows.tobytes(), digest_size=16).hexdigest()
 
 
+def code_fingerprint() -> str:
+    """Of the source that turns bars into forecasts: a change there means that they are made anew."""
+    package = Path(__file__).parents[1]
+    files = [*(package / "models").glob("*.py"), *(package / "forecasting").glob("*.py")]
+    files += [package / "data" / f"{name}.py" for name in ("normaliser", "time_features", "windows", "bars")]
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class EarlierForecasts:
     """Where forecasts may lie, and which are wanted.
 
     Attributes:
-        outputs: folder of all runs.
+        outputs: folder of all runs; None: only what an earlier attempt of this very run has left is taken.
         fingerprint: of the forecasts, see `forecasts_fingerprint`.
     """
 
-    outputs: Path
+    outputs: Path | None
     fingerprint: str
 
-    def take_over(self, folder: Path) -> set[int]:
-        """Have the whole shards of earlier runs in `folder` too; the numbers of the batches they hold.
+    def take_over(self, folder: Path) -> dict[int, Path]:
+        """Have the whole shards of earlier runs in `folder` too; batches by number, with the folder that made them.
 
-        Shards of a run that is still at work are whole as well.
+        A folder that holds other forecasts already is emptied. Shards of a run that is still at work are whole too.
         """
-        taken: set[int] = set()
-        for earlier in self._folders(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        taken: dict[int, Path] = {}
+        if _fingerprint(folder / MANIFEST_FILE) != self.fingerprint:
+            for shard in folder.glob("*.parquet"):
+                shard.unlink()
+        for earlier in (folder, *self._others(folder)):
             before = len(taken)
             for shard in sorted(earlier.glob("*.parquet")):
-                try:
-                    batches = set(batches_of(shard))
-                except (OSError, pa.ArrowException):
-                    log.warning("%s cannot be read: its forecasts are made again", shard)
-                    continue
-                if batches and not batches & taken:
-                    _same_file(shard, folder / f"earlier-{min(batches):07d}.parquet")
-                    taken |= batches
+                taken |= dict.fromkeys(_take(shard, folder, taken.keys()), earlier)
             if len(taken) > before:
                 log.info("forecasts   %d batches were made by %s", len(taken) - before, earlier.parent)
         return taken
 
-    def _folders(self, own: Path) -> Iterator[Path]:
+    def _others(self, own: Path) -> Iterator[Path]:
         """Folders of such forecasts but this one, the newest first."""
         found = []
-        for manifest in (self.outputs / "backtest").rglob(MANIFEST_FILE):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                content = json.loads(manifest.read_text(encoding="utf-8"))
-                if content.get("fingerprint") == self.fingerprint and manifest.parent.resolve() != own.resolve():
+        for manifest in (self.outputs / "backtest").rglob(MANIFEST_FILE) if self.outputs else ():
+            if _fingerprint(manifest) == self.fingerprint and manifest.parent.resolve() != own.resolve():
+                with contextlib.suppress(OSError):  # removed meanwhile
                     found.append((manifest.stat().st_mtime, manifest.parent))
         return (folder for _, folder in sorted(found, reverse=True))
+
+
+def _fingerprint(manifest: Path) -> str | None:
+    """That of the forecasts beside a manifest; None where it tells none."""
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _take(shard: Path, folder: Path, taken: Set[int]) -> set[int]:
+    """Have a shard in the folder, unless one of its batches is there; the numbers of its batches.
+
+    What cannot be read or copied is left out: its forecasts are made again.
+    """
+    try:
+        batches = set(batches_of(shard))
+        if not batches or batches & taken:
+            if shard.parent == folder:
+                shard.unlink()
+            return set()
+        if shard.parent != folder:
+            _same_file(shard, folder / f"earlier-{min(batches):07d}.parquet")
+    except (OSError, ValueError, pa.ArrowException):
+        log.warning("%s cannot be taken over: its forecasts are made again", shard)
+        if shard.parent == folder:
+            shard.unlink(missing_ok=True)
+        return set()
+    return batches
 
 
 def _same_file(source: Path, target: Path) -> None:

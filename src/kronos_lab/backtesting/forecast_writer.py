@@ -1,5 +1,6 @@
 """Keeps what `Trainer.predict` forecasts: each rank appends its own finished shards while it goes."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,9 @@ class ForecastWriter(Callback):
     """Writes `<folder>/rank-<r>-shard-<n>.parquet` and the manifest, see `forecast_shards`.
 
     Args:
-        folder: new or empty.
+        folder: of the shards; those that are there already stay.
         plan: the batches of all ranks.
-        settings: what else made the forecasts, for the manifest.
+        settings: what else made the forecasts, for the manifest; read when forecasting begins.
         series_per_shard: rows after which a shard is closed.
         seconds_per_shard: after which it is closed too; a killed run loses this much of the work of each rank.
     """
@@ -36,7 +37,6 @@ class ForecastWriter(Callback):
         self.series_per_shard, self.seconds_per_shard = series_per_shard, seconds_per_shard
         self._closed_at = 0.0
         self._waiting: list[Forecast] = []
-        self._shards = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Rank 0 makes the folder and an unfinished manifest."""
@@ -76,6 +76,6 @@ class ForecastWriter(Callback):
 
     def _close_shard(self, rank: int) -> None:
         if self._waiting:
-            write_shard(self.folder / f"rank-{rank:03d}-shard-{self._shards:05d}.parquet", self._waiting)
+            names = (self.folder / f"rank-{rank:03d}-shard-{number:05d}.parquet" for number in itertools.count())
+            write_shard(next(path for path in names if not path.exists()), self._waiting)
             self._waiting, self._closed_at = [], time.monotonic()
-            self._shards += 1

@@ -3,12 +3,13 @@
 L signal days, N symbols.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from kronos_lab.backtesting.baselines import OURS
 from kronos_lab.backtesting.score_quality import NEXT_SESSION
@@ -25,6 +26,7 @@ def placebo_scores(market: Market, score_LN: pd.DataFrame, shuffles: int, seed: 
 
     - `TOMORROW`: open to open over the next session, which nobody knows: it must be spectacular.
     - `LATER`: each row of scores a signal day later, as if they had come too late: how much hangs on the first day.
+      Left out where there is one day.
     - `SHUFFLED` 1, 2, ...: scores dealt anew among the names of each day: they must be worth nothing.
 
     Args:
@@ -37,11 +39,10 @@ def placebo_scores(market: Market, score_LN: pd.DataFrame, shuffles: int, seed: 
     open_LN = market.wide(["open"], symbols)["open"]
     tomorrow_LN = open_to_open_return(open_LN, NEXT_SESSION).reindex(score_LN.index)
     scored_LN = score_LN.notna()
-    found = {
-        OURS: score_LN,
-        TOMORROW: tomorrow_LN.fillna(0.0).where(scored_LN),
-        LATER: score_LN.shift(1).where(scored_LN).iloc[1:],
-    }
+    found = {OURS: score_LN, TOMORROW: tomorrow_LN.fillna(0.0).where(scored_LN)}
+    later_LN = score_LN.shift(1).where(scored_LN).iloc[1:]
+    if len(later_LN):
+        found[LATER] = later_LN
     random = np.random.default_rng(seed)
     return found | {f"{SHUFFLED} {n}": _shuffled(score_LN, random) for n in range(1, shuffles + 1)}
 
@@ -65,31 +66,39 @@ def findings(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     def rank_ic(name: str) -> Mapping[str, Any]:
         return table[name]["rank_ic"][str(NEXT_SESSION)]
 
+    seen = rank_ic(TOMORROW)
     excess = table[TOMORROW]["excess"]["annual_return"]
-    seen = rank_ic(TOMORROW)["mean"] > 0.99 and excess > max(0.0, table[OURS]["excess"]["annual_return"])
+    if not np.isfinite(seen["mean"]):
+        return [f"nothing can be said: {seen['reason']}"]
+    sees = seen["mean"] > 0.99 and excess > max(0.0, table[OURS]["excess"]["annual_return"])
     sentences = [
-        f"{TOMORROW}: rank IC {rank_ic(TOMORROW)['mean']:.3f}, excess {excess:+.0%} a year after cost: "
-        + ("the machinery sees what is there" if seen else "THE MACHINERY DOES NOT SEE IT, trust no figure")
+        f"{TOMORROW}: rank IC {seen['mean']:.3f}, excess {excess:+.0%} a year after cost: "
+        + ("the machinery sees what is there" if sees else "THE MACHINERY DOES NOT SEE IT, trust no figure")
     ]
-    shuffled = [name for name in table if name.startswith(SHUFFLED)]
+    shuffled = [rank_ic(name) for name in table if name.startswith(SHUFFLED)]
     if shuffled:
-        known = [rank_ic(name)["p"] for name in shuffled if np.isfinite(rank_ic(name)["p"])]
-        apart = sum(p <= 1 - CONFIDENCE for p in known)
-        # By chance one of twenty is; as many as this happen in less than one of a thousand tests.
-        too_many = apart > _most_by_chance(len(known))
-        mean = np.mean([rank_ic(name)["mean"] for name in shuffled])
+        sentences.append(_worth_of_shuffled(shuffled))
+    if LATER in table:
+        earned = {name: table[name]["excess"]["annual_return"] for name in (OURS, LATER)}
         sentences.append(
-            f"{SHUFFLED} within the day, {len(shuffled)} times: mean rank IC {mean:+.4f}, {apart} of {len(known)} "
-            "apart from zero at 5 %: "
-            + ("SOMETHING LEAKS, trust no figure" if too_many else "worth nothing, as it should be")
+            f"{LATER}: rank IC {rank_ic(LATER)['mean']:+.4f} where the scores had {rank_ic(OURS)['mean']:+.4f}, excess "
+            f"{earned[LATER]:+.1%} a year where they had {earned[OURS]:+.1%}"
         )
-    later = rank_ic(LATER)
-    sentences.append(
-        f"{LATER}: rank IC {later['mean']:+.4f} where the scores had {rank_ic(OURS)['mean']:+.4f}, excess "
-        f"{table[LATER]['excess']['annual_return']:+.1%} a year where they had "
-        f"{table[OURS]['excess']['annual_return']:+.1%}"
-    )
     return sentences
+
+
+def _worth_of_shuffled(rank_ics: Sequence[Mapping[str, Any]]) -> str:
+    said = (
+        f"{SHUFFLED} within the day, {len(rank_ics)} times: mean rank IC {np.mean([r['mean'] for r in rank_ics]):+.4f}"
+    )
+    known = [rank_ic["p"] for rank_ic in rank_ics if np.isfinite(rank_ic["p"])]
+    if not known:
+        return f"{said}; whether that is nothing cannot be said: {rank_ics[0]['reason']}"
+    apart = sum(p <= 1 - CONFIDENCE for p in known)
+    # By chance one of twenty is; as many as this happen in less than one of a thousand tests.
+    too_many = apart > binom.ppf(0.999, len(known), 1 - CONFIDENCE)
+    judged = "SOMETHING LEAKS, trust no figure" if too_many else "worth nothing, as it should be"
+    return f"{said}, {apart} of {len(known)} apart from zero at 5 %: {judged}"
 
 
 def save_placebos(folder: Path, table: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -109,10 +118,3 @@ def save_placebos(folder: Path, table: Mapping[str, Mapping[str, Any]]) -> dict[
         flat |= {f"{name}/rank_ic": rank_ic["mean"], f"{name}/excess": excess["annual_return"]}
     pd.DataFrame(rows).T.to_csv(folder / PLACEBOS_FILE, index_label="scores", float_format="%.6g")
     return flat
-
-
-def _most_by_chance(tests: int) -> int:
-    """So many of these tests at 5 % can be positive by chance; more are in less than one case of a thousand."""
-    from scipy.stats import binom
-
-    return int(binom.ppf(0.999, tests, 1 - CONFIDENCE)) if tests else 0

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.inference import hac_mean, interval, resampled_means, separate_t, too_little
 from kronos_lab.evaluation.ranking import (
+    SMALLEST_CROSS_SECTION,
     close_to_close_return,
     daily_correlation,
     group_returns,
@@ -23,6 +24,7 @@ from kronos_lab.evaluation.ranking import (
 
 DECAY_SESSIONS = (1, 2, 3, 5, 10, 20)  # and the horizon of the forecasts
 GROUPS = 10
+NOTHING_TO_RANK = f"on no day {SMALLEST_CROSS_SECTION} names or more have different scores and a label"
 NEXT_SESSION = 1  # the label that does not overlap: what is said first is said of it
 
 
@@ -107,12 +109,16 @@ def _with_error(daily: Mapping[Correlation, pd.Series], seed: int) -> dict[Any, 
 
 
 def sure_figures(daily_LK: pd.DataFrame, horizon: int, seed: int) -> dict[Any, dict[str, Any]]:
-    """Of each column its mean, spread over days, interval, HAC t and p; labels of `horizon` sessions overlap."""
-    resampled = resampled_means(daily_LK, horizon, seed)
+    """Of each column its mean, spread over days, interval, HAC t and p; labels of `horizon` sessions overlap.
+
+    Days on which nothing is known, as the last ones, whose labels are still to come, do not count.
+    """
+    daily_LK = daily_LK.dropna(how="all")
+    resampled = resampled_means(daily_LK, horizon, seed) if len(daily_LK) else daily_LK
     found = {}
     for name, values_L in daily_LK.items():
         days = int(values_L.count())
-        reason = too_little(days, horizon, stride=1)
+        reason = too_little(days, horizon, stride=1) if days else NOTHING_TO_RANK
         mean = hac_mean(values_L, horizon, reason)
         nothing = (float("nan"), float("nan"))
         low, high = nothing if reason else interval(mean.mean, resampled[name], days, horizon)

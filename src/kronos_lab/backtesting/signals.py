@@ -118,8 +118,9 @@ class OriginalZ:
     """The four scores of the original's `qlib_test.py`, in z-units (deviations of the lookback's closes), to compare.
 
     The paths are averaged first, then their last, mean, highest or lowest close up to the horizon is taken, minus the
-    last observed close, all as the model's normaliser has them. A unit is a different return for every stock: calm
-    stocks rank further out than in return units.
+    last observed close, all as the model's normaliser has them (forecast.anchor=true moves the paths before that, which
+    the original does not do). A unit is a different return for every stock: calm stocks rank further out than in
+    return units.
 
     Attributes:
         horizon: sessions ahead, at most the length of the paths.

@@ -1,6 +1,6 @@
 """The forecasts of a universe: every member, on every day it traded and had a full lookback, through Lightning."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ import pandas as pd
 from lightning.pytorch import Trainer
 
 from kronos_lab.backtesting.coverage import daily_coverage
-from kronos_lab.backtesting.earlier_forecasts import EarlierForecasts, forecasts_fingerprint
+from kronos_lab.backtesting.earlier_forecasts import EarlierForecasts, code_fingerprint, forecasts_fingerprint
 from kronos_lab.backtesting.forecast_batches import (
     BatchPlan,
     ForecastDataModule,
@@ -89,7 +89,7 @@ def forecast_universe(
     """Forecast every window and leave shards and manifest in `folder`; see `forecast_shards`.
 
     Args:
-        folder: new or empty.
+        folder: new, or that of an earlier attempt of the same run, whose forecasts are kept.
         make_trainer: Lightning's Trainer, to be called with the arguments that are ours to choose.
         market: knows the stamps of the bars to forecast.
         windows: the series.
@@ -100,7 +100,7 @@ def forecast_universe(
         batch_size: upper bound on series × paths at once, per device.
         seed: of the random numbers.
         origin: weights, market and whatever else the manifest should name.
-        earlier: folder of all runs, where the same forecasts may have been made before; None: all are made.
+        earlier: folder of all runs, where the same forecasts may have been made before; None: they are not looked for.
 
     Returns:
         Whether this is the process that goes on; with several ranks the others have done their part.
@@ -109,7 +109,7 @@ def forecast_universe(
         InputError: the trainer's arguments do not go together, or would leave part of the forecasts out.
     """
     plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
-    settings = {
+    settings: dict[str, Any] = {
         **origin,
         "sampling": asdict(sampling),
         "window": asdict(forecaster.window),
@@ -117,10 +117,9 @@ def forecast_universe(
         "anchor": forecaster.anchor,
         "clip": forecaster.clip,
         "rescale": forecaster.rescale,
-        "version": version("kronos-lab"),
+        "code": code_fingerprint(),
+        "torch": version("torch"),
     }
-    fingerprint = forecasts_fingerprint(settings, plan, windows.signal_rows(np.arange(len(windows))))
-    settings["fingerprint"] = fingerprint
     trainer = build_trainer(
         make_trainer,
         callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
@@ -143,9 +142,13 @@ def forecast_universe(
             "bfloat16); leave trainer.precision out"
         )
 
-    def take_over() -> set[int]:
-        folder.mkdir(parents=True, exist_ok=True)
-        return EarlierForecasts(earlier, fingerprint).take_over(folder) if earlier else set()
+    settings["device"] = trainer.strategy.root_device.type
+    settings["fingerprint"] = forecasts_fingerprint(settings, plan, windows.signal_rows(np.arange(len(windows))))
+
+    def take_over() -> Set[int]:
+        taken = EarlierForecasts(earlier, settings["fingerprint"]).take_over(folder)
+        settings["taken_over"] = {str(run): list(taken.values()).count(run) for run in dict.fromkeys(taken.values())}
+        return taken.keys()
 
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps), take_over)
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)

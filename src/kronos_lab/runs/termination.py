@@ -16,7 +16,9 @@ class EndOnSigterm(Callback):
     """
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signal over from Lightning."""
+        """Take the signal over from Lightning, and answer one that it noted while it began."""
+        if trainer.received_sigterm:
+            _interrupt(signal.SIGTERM, None)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
 
