@@ -20,12 +20,13 @@ def record() -> ModuleType:
 
 
 def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> None:
-    runs = [run for arm in record.ARMS for seed in arm.seeds for run in record.runs_of(arm, seed)]
+    seeds = [(market, seed) for market in record.MARKETS for seed in record.SEEDS]
+    runs = [run for market, seed in seeds for run in record.runs_of(market, seed)]
     written = (DEMO_EFFECT / "results" / "commands.txt").read_text().splitlines()
-    assert written == list(dict.fromkeys(run.as_typed for run in runs))
+    assert written == [run.as_typed for run in runs]
     figures = pd.read_csv(DEMO_EFFECT / "results" / "figures.csv")
     shown = figures[figures.row == "finetuned"]
-    assert list(zip(shown.arm, shown.seed, strict=True)) == [(arm.name, s) for arm in record.ARMS for s in arm.seeds]
+    assert list(zip(shown.market, shown.seed, strict=True)) == seeds
     assert not figures.changed.any() and figures.revision.str.fullmatch("[0-9a-f]{40}").all()
 
 

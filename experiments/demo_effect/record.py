@@ -39,30 +39,8 @@ REAL = [
 ]  # fmt: skip
 
 
-class Arm(NamedTuple):
-    """What is trained and tested with each of some seeds.
-
-    Attributes:
-        name: of the runs, before the seed.
-        market: settings of every command.
-        seeds: of training and sampling; the market is the same.
-        tokenizer: name of the arm whose tokenizers are taken; its own where it is its own name.
-        predictor: further settings of the predictor's training.
-    """
-
-    name: str
-    market: list[str]
-    seeds: tuple[int, ...]
-    tokenizer: str
-    predictor: list[str]
-
-
-ARMS = [
-    Arm("effect_on", EFFECT_ON, (1, 2, 3), "effect_on", []),
-    Arm("effect_off", EFFECT_OFF, (1, 2, 3), "effect_off", []),
-    Arm("real_csi300", REAL, (1, 2, 3), "real_csi300", []),
-    Arm("effect_on_true_dates", EFFECT_ON, (1,), "effect_on", ["data.date_jitter=0"]),
-]
+MARKETS = {"effect_on": EFFECT_ON, "effect_off": EFFECT_OFF, "real_csi300": REAL}
+SEEDS = (1, 2, 3)  # of training and sampling; each market is one
 FIGURES = [
     "rank_ic_h", "rank_ic_h_low", "rank_ic_h_high", "rank_ic_h_t", "rank_ic_h_p", "rank_ic_1", "best_tenth_excess",
     "crps", "coverage", "coverage_ideal", "error_to_persistence_h",
@@ -98,24 +76,25 @@ class Run(NamedTuple):
         return f"OMP_NUM_THREADS=1 {shlex.join(['python', *self.typed])}"
 
 
-def runs_of(arm: Arm, seed: int) -> list[Run]:
+def runs_of(market: str, seed: int) -> list[Run]:
     """Tokenizer, predictor and evaluation."""
-    name, tokenizer, shared = f"{arm.name}_{seed}", f"{arm.tokenizer}_{seed}_tokenizer", [*arm.market, f"seed={seed}"]
-    oracle = ["oracle=true"] if arm.market == EFFECT_ON else []
+    name, shared = f"{market}_{seed}", [*MARKETS[market], f"seed={seed}"]
+    tokenizer = f"{name}_tokenizer"
     trained_on = [*shared, f"model.pretrained_tokenizer={tokenizer}"]
+    oracle = ["oracle=true"] if market == "effect_on" else []
     return [
         Run("train", tokenizer, [*TRAIN, *TOKENIZER, *shared, f"name={tokenizer}"]),
-        Run("train", name, [*TRAIN, *PREDICTOR, *trained_on, *arm.predictor, f"name={name}"]),
+        Run("train", name, [*TRAIN, *PREDICTOR, *trained_on, f"name={name}"]),
         Run("evaluate", name, [*EVALUATE, *shared, *oracle, f"checkpoint={name}", f"name={name}"]),
     ]
 
 
-def rows_of(arm: Arm, seed: int) -> list[dict[str, Any]]:
+def rows_of(market: str, seed: int) -> list[dict[str, Any]]:
     """Rows of the table: what the finetuned weights do, and the oracle where there is one."""
-    summaries = tokenizer, predictor, evaluated = [run.summary() for run in runs_of(arm, seed)]
+    summaries = tokenizer, predictor, evaluated = [run.summary() for run in runs_of(market, seed)]
     evaluation = evaluated["evaluation"]
     return [
-        {"arm": arm.name, "seed": seed, "row": row}
+        {"market": market, "seed": seed, "row": row}
         | {figure: figures[figure] for figure in FIGURES}
         | {part: evaluation[part] for part in ("days", "pairs", "paths", "first_day", "last_day")}
         | {"train_seconds": round(tokenizer["duration_seconds"] + predictor["duration_seconds"])}
@@ -128,13 +107,13 @@ def rows_of(arm: Arm, seed: int) -> list[dict[str, Any]]:
 
 
 def record() -> None:
-    """All arms; the results are written at the end, so that the checkout is as committed while they run."""
-    arms = ARMS
+    """All markets; the results are written at the end, so that the checkout is as committed while they run."""
+    markets = list(MARKETS)
     if not (PROJECT / SHARED).is_dir():
         print(f"left out, as there is no {SHARED}: real_csi300")
-        arms = [arm for arm in ARMS if arm.market != REAL]
-    rows = [row for arm in arms for seed in arm.seeds for row in rows_of(arm, seed)]
-    commands = dict.fromkeys(run.as_typed for arm in arms for seed in arm.seeds for run in runs_of(arm, seed))
+        markets.remove("real_csi300")
+    rows = [row for market in markets for seed in SEEDS for row in rows_of(market, seed)]
+    commands = [run.as_typed for market in markets for seed in SEEDS for run in runs_of(market, seed)]
     RESULTS.mkdir(exist_ok=True)
     pd.DataFrame(rows).to_csv(RESULTS / "figures.csv", index=False, float_format="%.5g")
     (RESULTS / "commands.txt").write_text("\n".join(commands) + "\n")
