@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.baselines import against_baselines, trade_each
-    from kronos_lab.backtesting.earlier import find_backtest, read_scores
+    from kronos_lab.backtesting.finished_backtest import find_backtest, read_scores
     from kronos_lab.backtesting.performance import sessions_per_year
     from kronos_lab.backtesting.placebos import PLACEBOS_FILE, findings, placebo_scores, save_placebos
     from kronos_lab.backtesting.results import benchmarks

@@ -187,6 +187,7 @@ def test_a_shard_that_cannot_be_read_is_made_again(finished, small_market, tmp_p
     assert same(paths(tmp_path, "next"), paths(first, "first"))
 
 
+@pytest.mark.slow
 def test_ranks_go_on_with_less_than_a_batch_for_each(finished, small_market, tmp_path):
     """One batch is missing, and two ranks are there to make it."""
     first, batches = finished
