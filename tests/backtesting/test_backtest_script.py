@@ -150,6 +150,7 @@ def test_the_screen_says_what_was_used_and_what_came_out(runs):
     out = runs["csi300"]["out"]
     assert f"checkpoint  {PREDICTOR}" in out
     assert "Rank IC, 1-session label" in out
+    assert "categorical units" not in out  # matplotlib, of names that look like numbers
     assert str(finished(runs, "csi300") / "report.html") in out
     assert runs["csi300"]["err"] == ""
 

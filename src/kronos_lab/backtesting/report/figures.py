@@ -122,9 +122,10 @@ def order_figure(decay: Mapping[str, Mapping[str, float]], groups: Mapping[str, 
 
 def _bars(axes: Axes, figures: Mapping[str, Mapping[str, float]], scale: float) -> None:
     """A bar for each mean, its interval as a line; both times `scale`."""
-    for place, (name, of) in enumerate(figures.items()):
-        axes.bar(name, scale * of["mean"], color=BEFORE_COST, linewidth=0)
+    for place, of in enumerate(figures.values()):
+        axes.bar(place, scale * of["mean"], color=BEFORE_COST, linewidth=0)
         axes.plot([place, place], [scale * of["low"], scale * of["high"]], color=PORTFOLIO, linewidth=1.4)
+    axes.set_xticks(range(len(figures)), figures.keys())
 
 
 def trading_figure(ledger_daily: pd.DataFrame) -> Figure:

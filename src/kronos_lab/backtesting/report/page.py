@@ -98,7 +98,9 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
     lines = []
     for horizon in sorted(ranking, key=int):
         figures = ranking[horizon]["rank_ic"]
-        how = f"{span(figures, 'mean', number, 4)} p {chance(figures['p'])} over {figures['days']} days".strip()
+        how = f"{span(figures, 'mean', number, 4)} p {chance(figures['p'])} over {figures['days']} days"
+        if _unknown(figures["p"]):
+            how = f"no p: {figures['reason']}"
         lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
     for name, excess in metrics["excess"].items():
         with_cost, before = excess["with_cost"], excess["without_cost"]
