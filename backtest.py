@@ -33,13 +33,13 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.baselines import trade_beside_baselines
-    from kronos_lab.backtesting.coverage import coverage_warnings
-    from kronos_lab.backtesting.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
+    from kronos_lab.backtesting.forecasts.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.backtesting.outcome import finish_backtest
-    from kronos_lab.backtesting.portfolio import check_tradable
     from kronos_lab.backtesting.results import benchmarks, evaluate
-    from kronos_lab.backtesting.signals import check_signal
-    from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
+    from kronos_lab.backtesting.scores.signals import check_signal
+    from kronos_lab.backtesting.trading.portfolio import check_tradable
     from kronos_lab.data.settings import positive_number, switch
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling

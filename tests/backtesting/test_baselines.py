@@ -13,7 +13,7 @@ from kronos_lab.backtesting.baselines import (
     past_return,
     past_volatility,
 )
-from kronos_lab.backtesting.portfolio import Ledger
+from kronos_lab.backtesting.trading.portfolio import Ledger
 
 NAN = float("nan")
 

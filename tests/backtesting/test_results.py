@@ -17,10 +17,10 @@ UNIVERSE, INDEX, HORIZON = "csi300", "SH000300", 5
 def backtest(small_market) -> Any:
     """100 days of scores that know a little about the next five days."""
     from kronos_lab.backtesting.baselines import trade_beside_baselines
-    from kronos_lab.backtesting.coverage import daily_coverage
-    from kronos_lab.backtesting.exchange import ExchangeSettings
+    from kronos_lab.backtesting.forecasts.coverage import daily_coverage
     from kronos_lab.backtesting.results import benchmarks, evaluate
-    from kronos_lab.backtesting.strategies import TopkDropout
+    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.strategies import TopkDropout
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.evaluation.ranking import open_to_open_return
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kronos_lab.backtesting.exchange import ExchangeSettings
 from kronos_lab.backtesting.performance import performance, performance_errors
-from kronos_lab.backtesting.portfolio import Ledger, simulate
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
-from kronos_lab.backtesting.strategies import Strategy
+from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.portfolio import Ledger, simulate
+from kronos_lab.backtesting.trading.strategies import Strategy
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from kronos_lab.backtesting.signals import score_frame
+from kronos_lab.backtesting.scores.signals import score_frame
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import SUMMARY_FILE
 from kronos_lab.runs.summary import read_summary

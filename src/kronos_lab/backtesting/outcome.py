@@ -16,7 +16,7 @@ from kronos_lab.backtesting.conclusions import headline, verdict
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.page import headline_table, write_report
 from kronos_lab.backtesting.results import Results
-from kronos_lab.backtesting.signals import long_format
+from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.summary import write_json, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_file, log_image, record_of, tracked

@@ -16,8 +16,8 @@ from kronos_lab.backtesting.performance import (
     price_return,
     sessions_per_year,
 )
-from kronos_lab.backtesting.portfolio import Ledger
 from kronos_lab.backtesting.score_quality import ScoreQuality, score_quality
+from kronos_lab.backtesting.trading.portfolio import Ledger
 from kronos_lab.data.market import Market
 
 FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year

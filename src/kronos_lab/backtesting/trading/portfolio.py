@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from kronos_lab.backtesting.exchange import ExchangeSettings
-from kronos_lab.backtesting.strategies import Strategy
+from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.strategies import Strategy
 from kronos_lab.data.market import Market
 from kronos_lab.data.settings import positive_number
 from kronos_lab.errors import InputError
@@ -156,7 +156,7 @@ def _strategy_and_executor(
         benchmark=pd.Series(0.0, index=sessions),  # ours come later; None would silently mean SH000300
         account=account,
         exchange_kwargs={"exchange": exchange.qlib_exchange(sorted(score_LN.columns), score_LN.index[0], sessions[-1])},
-        pos_type="kronos_lab.backtesting.position.SortedPosition",
+        pos_type="kronos_lab.backtesting.trading.position.SortedPosition",
     )
 
 

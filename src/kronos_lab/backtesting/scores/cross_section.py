@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos_lab.backtesting.exposures import EXPOSURES, exposures
+from kronos_lab.backtesting.scores.exposures import EXPOSURES, exposures
 from kronos_lab.data.market import Market
 from kronos_lab.data.settings import sound_number, switch, whole_number
 from kronos_lab.errors import InputError

@@ -8,8 +8,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast
-from kronos_lab.backtesting.forecast_shards import write_manifest, write_shard
+from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan, Forecast
+from kronos_lab.backtesting.forecasts.forecast_shards import write_manifest, write_shard
 
 
 class ForecastWriter(Callback):

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kronos_lab.backtesting.forecast_batches import BatchPlan
-from kronos_lab.backtesting.forecast_shards import MANIFEST_FILE, batches_of
+from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan
+from kronos_lab.backtesting.forecasts.forecast_shards import MANIFEST_FILE, batches_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def forecasts_fingerprint(settings: Mapping[str, Any], plan: BatchPlan, rows: np
 
 def code_fingerprint() -> str:
     """Of the source that turns bars into forecasts: a change there means that they are made anew."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     files = [*(package / "models").glob("*.py"), *(package / "forecasting").glob("*.py")]
     files += [package / "data" / f"{name}.py" for name in ("normaliser", "time_features", "windows", "bars")]
     digest = hashlib.blake2b(digest_size=8)

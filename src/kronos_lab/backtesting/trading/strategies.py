@@ -77,7 +77,7 @@ class SoftTopk:
 
     def qlib_strategy(self, score: pd.Series) -> "BaseStrategy":
         """The strategy of qlib that trades these scores, indexed by (datetime, instrument)."""
-        from kronos_lab.backtesting.soft_topk import SoftTopkStrategy
+        from kronos_lab.backtesting.trading.soft_topk import SoftTopkStrategy
 
         return SoftTopkStrategy(signal=score, **asdict(self))
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from kronos_lab.backtesting.signals import CloseScale
+from kronos_lab.backtesting.scores.signals import CloseScale
 from kronos_lab.data.settings import whole_number
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError

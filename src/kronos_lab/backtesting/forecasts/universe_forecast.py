@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch import Trainer
 
-from kronos_lab.backtesting.coverage import daily_coverage
-from kronos_lab.backtesting.earlier_forecasts import EarlierForecasts, code_fingerprint, forecasts_fingerprint
-from kronos_lab.backtesting.forecast_batches import (
+from kronos_lab.backtesting.forecasts.coverage import daily_coverage
+from kronos_lab.backtesting.forecasts.earlier_forecasts import EarlierForecasts, code_fingerprint, forecasts_fingerprint
+from kronos_lab.backtesting.forecasts.forecast_batches import (
     BatchPlan,
     ForecastDataModule,
     ForecastDataset,
     series_per_batch,
 )
-from kronos_lab.backtesting.forecast_module import ForecastModule, ForecastProgress
-from kronos_lab.backtesting.forecast_writer import ForecastWriter
+from kronos_lab.backtesting.forecasts.forecast_module import ForecastModule, ForecastProgress
+from kronos_lab.backtesting.forecasts.forecast_writer import ForecastWriter
 from kronos_lab.data.market import Market
 from kronos_lab.data.split import parse_day
 from kronos_lab.data.windows import WindowIndex

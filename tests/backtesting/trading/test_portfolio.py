@@ -81,15 +81,15 @@ def write_market(tmp_path: Path) -> Callable[..., Any]:
 
 
 def soft_topk(**changes: Any) -> Any:
-    from kronos_lab.backtesting.strategies import SoftTopk
+    from kronos_lab.backtesting.trading.strategies import SoftTopk
 
     return SoftTopk(**{"topk": 2, "max_sold_weight": 1.0, "risk_degree": 0.95} | changes)
 
 
 def run(market: Any, scores: pd.DataFrame, account: float = 100_000.0, strategy: Any = None, **changes: Any) -> Any:
-    from kronos_lab.backtesting.exchange import ExchangeSettings
-    from kronos_lab.backtesting.portfolio import simulate
-    from kronos_lab.backtesting.strategies import TopkDropout
+    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.portfolio import simulate
+    from kronos_lab.backtesting.trading.strategies import TopkDropout
 
     strategy = strategy or TopkDropout(**STRATEGY | {key: changes[key] for key in changes.keys() & STRATEGY.keys()})
     exchange = ExchangeSettings(**EXCHANGE | {key: value for key, value in changes.items() if key in EXCHANGE})
@@ -184,7 +184,7 @@ def as_configured(*overrides: str) -> dict[str, Any]:
     from kronos_lab.runs.folder import register_resolvers
 
     register_resolvers()
-    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base="1.3"):
         settings: Any = OmegaConf.to_container(compose("backtest", list(overrides)).exchange)
     return {key: value for key, value in settings.items() if key != "_target_"}
 
@@ -320,9 +320,9 @@ def test_limits_are_read_where_nothing_else_has_started_qlib(write_market, monke
     """Bars that come from the cache need no qlib."""
     from qlib.data.data import ExpressionD
 
-    from kronos_lab.backtesting.exchange import ExchangeSettings
-    from kronos_lab.backtesting.portfolio import check_tradable
-    from kronos_lab.backtesting.strategies import TopkDropout
+    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.portfolio import check_tradable
+    from kronos_lab.backtesting.trading.strategies import TopkDropout
 
     monkeypatch.setitem(vars(ExpressionD), "_provider", None)
     scored = pd.Series([3], index=[MONDAY])
@@ -338,7 +338,7 @@ def test_limits_are_read_where_nothing_else_has_started_qlib(write_market, monke
     ],
 )  # fmt: skip
 def test_impossible_strategies_are_refused_by_name(key, value):
-    from kronos_lab.backtesting.strategies import TopkDropout
+    from kronos_lab.backtesting.trading.strategies import TopkDropout
 
     with pytest.raises(InputError, match=rf"^strategy\.{key}="):
         TopkDropout(**STRATEGY | {key: value})
@@ -403,7 +403,7 @@ def test_the_ledger_equals_qlibs_own_backtest(random_walk):
     from qlib.backtest.executor import SimulatorExecutor
     from qlib.contrib.strategy import TopkDropoutStrategy
 
-    from kronos_lab.backtesting.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
 
     days = ledger.daily.index
     report, _ = backtest(
@@ -516,12 +516,12 @@ def test_strategies_are_configured_as_they_are_written(name, write_market):
     from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from kronos_lab.backtesting.exchange import ExchangeSettings
-    from kronos_lab.backtesting.portfolio import check_tradable
+    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.portfolio import check_tradable
     from kronos_lab.runs.folder import register_resolvers
 
     register_resolvers()
-    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base="1.3"):
         strategy = instantiate(compose("backtest", [f"strategy={name}"]).strategy)
     assert strategy.topk == 50
     with pytest.raises(InputError, match=r"strategy\.topk=50 is more than the names scored on any day \(3\)"):
@@ -529,7 +529,7 @@ def test_strategies_are_configured_as_they_are_written(name, write_market):
 
 
 def test_holdings_have_an_order_that_does_not_hang_on_the_process():
-    from kronos_lab.backtesting.position import SortedPosition
+    from kronos_lab.backtesting.trading.position import SortedPosition
 
     names = [f"S{number}" for number in (7, 3, 9, 1, 5)]
     position = SortedPosition(cash=1.0, position_dict={name: {"amount": 1.0, "price": 2.0} for name in names})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny"
+TINY = Path(__file__).parents[2] / "data" / "golden" / "tiny"
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
     from lightning.pytorch import Trainer
 
     from kronos_lab import Kronos, KronosTokenizer
-    from kronos_lab.backtesting.universe_forecast import forecast_universe, universe_windows
+    from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.provenance import WindowSettings
@@ -63,7 +63,7 @@ def run(
 
 
 def paths(outputs: Path, name: str) -> dict[tuple[str, Any], np.ndarray]:
-    from kronos_lab.backtesting.forecast_shards import read_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
 
     return {
         (symbol, date): shard.paths["close"][n]
@@ -124,8 +124,8 @@ def test_an_interrupted_run_is_gone_on_with_and_ends_the_same(finished, small_ma
 
 
 def test_every_setting_counts():
-    from kronos_lab.backtesting.earlier_forecasts import forecasts_fingerprint
-    from kronos_lab.backtesting.forecast_batches import BatchPlan
+    from kronos_lab.backtesting.forecasts.earlier_forecasts import forecasts_fingerprint
+    from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan
 
     plan, rows = BatchPlan(10, 2, 3, 24, 4, seed=7), np.arange(10)
     settings = {"weights": {"predictor": "a"}, "sampling": {"temperature": 0.6, "top_p": 0.9}, "code": "b"}
@@ -138,7 +138,7 @@ def test_every_setting_counts():
 
 
 def test_the_manifest_names_all_that_made_the_forecasts_and_where_they_come_from(finished, small_market):
-    from kronos_lab.backtesting.forecast_shards import read_manifest
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
 
     outputs, batches = finished
     run(small_market, outputs, "told")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos_lab.backtesting.signals import (
+from kronos_lab.backtesting.scores.signals import (
     CloseScale,
     ExpectedReturn,
     OriginalZ,

@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kronos_lab.backtesting.forecast_batches import BatchPlan, Forecast
-from kronos_lab.backtesting.signals import CloseScale, Signal, score_frame
+from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan, Forecast
+from kronos_lab.backtesting.scores.signals import CloseScale, Signal, score_frame
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.errors import InputError
 from kronos_lab.runs.summary import write_json

@@ -13,7 +13,7 @@ DAYS = pd.bdate_range("2024-07-01", periods=4)
 @pytest.fixture
 def counts() -> pd.DataFrame:
     """A has all bars, B is suspended on day 2, C is listed on day 2 and lacks a lookback of 2, D has no bars."""
-    from kronos_lab.backtesting.coverage import daily_coverage
+    from kronos_lab.backtesting.forecasts.coverage import daily_coverage
 
     positions = [[0, 1, 2, 3], [0, 1, 3], [2, 3]]
     bars = Bars(
@@ -45,7 +45,7 @@ def test_suspended_members_do_not_lower_coverage(counts):
 
 
 def test_missing_members_are_an_error_that_names_the_worst_day_unless_they_are_allowed(counts):
-    from kronos_lab.backtesting.coverage import coverage_warnings
+    from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
 
     with pytest.raises(InputError, match=r"0 of 4 .*2 without bars, 2 without a full lookback.*allow_partial=true"):
         coverage_warnings(counts, "csi300", allow_partial=False)
@@ -54,7 +54,7 @@ def test_missing_members_are_an_error_that_names_the_worst_day_unless_they_are_a
 
 
 def test_a_warning_below_95_percent_and_silence_above(counts):
-    from kronos_lab.backtesting.coverage import coverage_warnings
+    from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
 
     low = counts.assign(coverage=[0.94, 1.0, 1.0, 1.0])
     (message,) = coverage_warnings(low, "csi300", allow_partial=False)
@@ -64,7 +64,7 @@ def test_a_warning_below_95_percent_and_silence_above(counts):
 
 
 def test_days_without_members_say_nothing(counts):
-    from kronos_lab.backtesting.coverage import coverage_warnings
+    from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
 
     counts["coverage"] = [np.nan, 1.0, 1.0, 1.0]
     assert coverage_warnings(counts, "csi300", allow_partial=False) == []

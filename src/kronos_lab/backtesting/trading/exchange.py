@@ -102,7 +102,7 @@ class ExchangeSettings:
         """
         from qlib.backtest.exchange import Exchange
 
-        from kronos_lab.backtesting.stamp_duty import StampDutyExchange
+        from kronos_lab.backtesting.trading.stamp_duty import StampDutyExchange
 
         arguments = {"freq": "day", "codes": symbols, "start_time": first, "end_time": last, **self.qlib_arguments()}
         return Exchange(**arguments) if self.stamp_duty is None else StampDutyExchange(self.stamp_duty, **arguments)

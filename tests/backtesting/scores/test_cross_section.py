@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos_lab.backtesting.cross_section import CrossSection, neutralised, ranked, winsorised
-from kronos_lab.backtesting.exposures import exposures, log_liquidity, market_beta, wide
+from kronos_lab.backtesting.scores.cross_section import CrossSection, neutralised, ranked, winsorised
+from kronos_lab.backtesting.scores.exposures import exposures, log_liquidity, market_beta, wide
 from kronos_lab.errors import InputError
 
 NONE: dict[str, Any] = {

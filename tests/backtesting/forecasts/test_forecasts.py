@@ -16,7 +16,7 @@ import pytest
 
 from kronos_lab.errors import InputError
 
-TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny"
+TINY = Path(__file__).parents[2] / "data" / "golden" / "tiny"
 LOOKBACK, HORIZON, PATHS = 24, 4, 3
 START, END = "2024-12-20", "2025-01-10"  # the last 16 sessions of the small market
 
@@ -37,13 +37,13 @@ def forecast(
     """Forecast the small market with the tiny golden model; returns the folder of the shards."""
     from lightning.pytorch import Trainer
 
-    from kronos_lab.backtesting.forecast_batches import (
+    from kronos_lab.backtesting.forecasts.forecast_batches import (
         BatchPlan,
         ForecastDataModule,
         ForecastDataset,
         series_per_batch,
     )
-    from kronos_lab.backtesting.forecast_writer import ForecastWriter
+    from kronos_lab.backtesting.forecasts.forecast_writer import ForecastWriter
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.runs.ranks import build_trainer
 
@@ -66,7 +66,7 @@ def forecast(
 
 def tiny_module(rows_at_once: int = 1000) -> Any:
     from kronos_lab import Kronos, KronosTokenizer
-    from kronos_lab.backtesting.forecast_module import ForecastModule
+    from kronos_lab.backtesting.forecasts.forecast_module import ForecastModule
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
 
@@ -77,15 +77,15 @@ def tiny_module(rows_at_once: int = 1000) -> Any:
 
 
 def scores(folder: Path) -> pd.DataFrame:
-    from kronos_lab.backtesting.forecast_shards import score_forecasts
-    from kronos_lab.backtesting.signals import ExpectedReturn
+    from kronos_lab.backtesting.forecasts.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.scores.signals import ExpectedReturn
 
     return score_forecasts(folder, ExpectedReturn(HORIZON))
 
 
 def paths(folder: Path) -> dict[tuple[str, pd.Timestamp], np.ndarray]:
     """Paths [P, H, F] of every series by symbol and day."""
-    from kronos_lab.backtesting.forecast_shards import read_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
 
     found = {}
     for shard in read_forecasts(folder):
@@ -110,7 +110,7 @@ def test_every_member_with_a_bar_is_scored_on_every_day_the_newest_included(fore
 
 
 def test_scores_are_returns_from_the_last_close_of_the_store(forecasts, small_market):
-    from kronos_lab.backtesting.forecast_shards import read_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
 
     shard = next(read_forecasts(forecasts))
     close = small_market.wide(["close"], small_market.symbols("csi300"))["close"]
@@ -123,8 +123,8 @@ def test_original_scores_are_in_deviations_of_the_bars_that_were_seen(forecasts,
     """The stored scale is the lookback's own; forecasts written before it was kept say what to do."""
     import pyarrow.parquet as pq
 
-    from kronos_lab.backtesting.forecast_shards import read_forecasts, score_forecasts
-    from kronos_lab.backtesting.signals import OriginalZ
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts, score_forecasts
+    from kronos_lab.backtesting.scores.signals import OriginalZ
 
     shard, bars = next(read_forecasts(forecasts)), small_market.bars("csi300")
     for symbol, day, mean, deviation in zip(shard.symbol_B, shard.date_B, *shard.close_scale, strict=True):
@@ -257,7 +257,7 @@ def test_a_broken_checkpoint_is_named(small_market, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(small_market, tmp_path, number):
-    from kronos_lab.backtesting.forecast_shards import read_manifest
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
 
     module = tiny_module()
     working = module.forecaster.paths
@@ -283,7 +283,7 @@ def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(sm
 
 
 def test_a_signal_that_comes_while_lightning_begins_is_not_lost(small_market, tmp_path, monkeypatch):
-    from kronos_lab.backtesting.forecast_batches import ForecastDataModule
+    from kronos_lab.backtesting.forecasts.forecast_batches import ForecastDataModule
 
     loader = ForecastDataModule.predict_dataloader
 
@@ -299,7 +299,7 @@ def test_a_signal_that_comes_while_lightning_begins_is_not_lost(small_market, tm
 
 
 def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
-    from kronos_lab.backtesting.forecast_shards import read_manifest
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
 
     folder = forecast(tmp_path, small_market, writer={"series_per_shard": 10**6, "seconds_per_shard": 0})
     manifest = read_manifest(folder)
@@ -307,7 +307,7 @@ def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
 
 
 def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_path):
-    from kronos_lab.backtesting.forecast_shards import read_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
 
     folder = forecast(tmp_path, small_market, precision="bf16-true")
     for exact, low in zip(read_forecasts(forecasts), read_forecasts(folder), strict=True):
@@ -316,7 +316,7 @@ def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_pat
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_ranks_share_the_batches_without_overlap(world):
-    from kronos_lab.backtesting.forecast_batches import NOTHING, RankBatches
+    from kronos_lab.backtesting.forecasts.forecast_batches import NOTHING, RankBatches
 
     shares = [list(RankBatches([0, 1, 3, 4, 9], rank, world)) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
@@ -326,14 +326,14 @@ def test_ranks_share_the_batches_without_overlap(world):
 
 @pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3), (4, 5, 1)])
 def test_the_batch_size_bounds_series_times_paths(size, paths_, series):
-    from kronos_lab.backtesting.forecast_batches import series_per_batch
+    from kronos_lab.backtesting.forecasts.forecast_batches import series_per_batch
 
     assert series_per_batch(size, paths_) == series
 
 
 @pytest.mark.parametrize(("size", "paths_"), [(0, 5), (1000, 0)])
 def test_a_batch_of_nothing_is_refused(size, paths_):
-    from kronos_lab.backtesting.forecast_batches import series_per_batch
+    from kronos_lab.backtesting.forecasts.forecast_batches import series_per_batch
 
     with pytest.raises(InputError, match="=0 must be a whole number, at least 1"):
         series_per_batch(size, paths_)

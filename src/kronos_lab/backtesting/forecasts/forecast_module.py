@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from kronos_lab.backtesting.forecast_batches import NOTHING, BatchPlan, Forecast, ForecastBatch
-from kronos_lab.backtesting.signals import CloseScale
+from kronos_lab.backtesting.forecasts.forecast_batches import NOTHING, BatchPlan, Forecast, ForecastBatch
+from kronos_lab.backtesting.scores.signals import CloseScale
 from kronos_lab.data.bars import FIELDS
 from kronos_lab.data.normaliser import fit_scale
 from kronos_lab.forecasting.forecaster import Forecaster

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from kronos_lab.backtesting.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.exchange import ExchangeSettings
 from kronos_lab.errors import InputError
 
 A_SHARE: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""From sampled futures to the scores that are traded."""

@@ -1,0 +1,1 @@
+"""Trading scores: strategies, exchange, costs and the ledger."""
