@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
 
     from kronos_lab.backtesting.baselines import trade_beside_baselines
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
-    from kronos_lab.backtesting.forecasts.forecast_shards import score_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
     from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.results import benchmarks, evaluate
@@ -63,6 +63,7 @@ def main(cfg: DictConfig) -> None:
     account = positive_number("backtest.account", cfg.backtest.account)
     for key in ("reuse", "baselines"):
         switch(f"backtest.{key}", cfg.backtest[key])
+    store = check_store(cfg.backtest.store)
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
@@ -101,6 +102,7 @@ def main(cfg: DictConfig) -> None:
         paths=cfg.forecast.paths,
         batch_size=cfg.backtest_batch_size,
         seed=cfg.seed,
+        store=store,
         origin={"weights": weights, "market": market.fingerprint, "universe": universe},
         earlier=Path(cfg.paths.outputs) if cfg.backtest.reuse else None,
     )

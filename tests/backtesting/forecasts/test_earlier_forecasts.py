@@ -48,7 +48,7 @@ def run(
         return working(*inputs, **options)
 
     forecaster.paths = counted  # type: ignore[method-assign]
-    settings = {"horizon": 4, "paths": 3, "batch_size": 60, "seed": 7, "earlier": outputs} | changes
+    settings = {"horizon": 4, "paths": 3, "batch_size": 60, "seed": 7, "store": "bars", "earlier": outputs} | changes
     forecast_universe(
         outputs / "backtest" / name / "forecasts",
         partial(Trainer, accelerator="cpu", devices=devices),

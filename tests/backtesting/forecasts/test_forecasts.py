@@ -50,7 +50,9 @@ def forecast(
     windows = WindowIndex(bars or market.bars(universe), market.spans(universe), LOOKBACK, 0, START, end)
     plan = BatchPlan(len(windows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
-    keeper = ForecastWriter(folder, plan, {"made_by": "test"}, **({"series_per_shard": 50} | (writer or {})))
+    keeper = ForecastWriter(
+        folder, plan, {"made_by": "test"}, **({"store": "bars", "series_per_shard": 50} | (writer or {}))
+    )
     runner = build_trainer(
         partial(Trainer, **({"accelerator": "cpu", "devices": 1} | trainer)),
         callbacks=[keeper],
@@ -304,6 +306,27 @@ def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
     folder = forecast(tmp_path, small_market, writer={"series_per_shard": 10**6, "seconds_per_shard": 0})
     manifest = read_manifest(folder)
     assert [len(shard["batches"]) for shard in manifest["shards"]] == [1] * manifest["batch_plan"]["batches"]
+
+
+def test_closes_alone_give_the_same_scores_and_take_less_room(forecasts, small_market, tmp_path):
+    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, read_forecasts
+
+    def size(folder: Path) -> int:
+        return sum(file.stat().st_size for file in folder.glob("*.parquet"))
+
+    stores = [check_store(store) for store in ("closes", "closes_float16")]
+    closes, halves = (forecast(tmp_path / store, small_market, writer={"store": store}) for store in stores)
+    exact = scores(forecasts)
+    pd.testing.assert_frame_equal(scores(closes), exact, check_exact=True)
+    whole = np.concatenate([shard.paths["close"] for shard in read_forecasts(forecasts, ["close"])])
+    half = np.concatenate([shard.paths["close"] for shard in read_forecasts(halves, ["close"])])
+    last = np.concatenate([shard.last_close_B for shard in read_forecasts(halves, ["close"])])[:, None, None]
+    np.testing.assert_allclose(half / last - 1, whole / last - 1, rtol=2**-11, atol=1e-6)  # float32 rounds too
+    assert size(halves) < size(closes) < 0.5 * size(forecasts)
+    with pytest.raises(InputError, match=r"holds closes only, no open, high.*: backtest\.store=bars keeps them"):
+        next(read_forecasts(halves))
+    with pytest.raises(InputError, match=r"backtest\.store=float16: choose one of bars, closes, closes_float16"):
+        check_store("float16")
 
 
 def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_path):

@@ -4,7 +4,9 @@ Layout of a shard: one row per series (a symbol on a signal day) with
 
 - `symbol`, `date` (stamp of the last bar the forecaster saw), `last_close` (float32, adjusted, of that bar);
 - `close_mean`, `close_deviation` (float32): what closes were normalised by; shards written earlier lack them;
-- one column per field of a bar, a list of P · H float32: all H steps of path 0, then of path 1, and so on.
+- one column per field of a bar, a list of P · H float32: all H steps of path 0, then of path 1, and so on. Of
+  closes alone (`Store` "closes") there is one column, `close`; in half the room ("closes_float16") it is
+  `close_return`, the return since `last_close` as float16: off by at most 0.05 % of itself, or 3e-8.
 
 The Parquet metadata of a shard says which batches are in it; `manifest.json` has the settings, the batch plan and,
 once every rank has finished, all shards. Shards that an interrupted run leaves behind are whole.
@@ -13,7 +15,7 @@ once every rank has finished, all shards. Shards that an interrupted run leaves 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,11 @@ from kronos_lab.runs.summary import write_json
 
 MANIFEST_FILE = "manifest.json"
 SCALE = ("close_mean", "close_deviation")  # columns of a `CloseScale`
+CLOSE, CLOSE_RETURN = FIELDS.index("close"), "close_return"
+LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 BATCHES_KEY = b"kronos_lab.batches"
+
+Store = Literal["bars", "closes", "closes_float16"]
 
 
 class StoredForecasts(NamedTuple):
@@ -49,10 +55,18 @@ class StoredForecasts(NamedTuple):
     paths: dict[str, np.ndarray]
 
 
-def write_shard(path: Path, forecasts: Sequence[Forecast]) -> None:
+def check_store(store: str) -> Store:
+    """What of the forecasts is kept, as `backtest.store` names it."""
+    for known in get_args(Store):
+        if store == known:
+            return known
+    raise InputError(f"backtest.store={store}: choose one of {', '.join(get_args(Store))}")
+
+
+def write_shard(path: Path, forecasts: Sequence[Forecast], store: Store) -> None:
     """Write batches to one shard, under a temporary name first: a shard is never half a file."""
     batches = [{"batch": forecast.batch, "parts": forecast.parts} for forecast in forecasts]
-    table = pa.concat_tables(_table(forecast) for forecast in forecasts)
+    table = pa.concat_tables(_table(forecast, store) for forecast in forecasts)
     partial = path.with_name(f"{path.name}.partial")
     pq.write_table(table.replace_schema_metadata({BATCHES_KEY: json.dumps(batches)}), partial, compression="zstd")
     partial.replace(path)
@@ -84,19 +98,32 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[StoredForecasts]:
-    """The shards of a finished forecast, one at a time."""
+    """The shards of a finished forecast, one at a time.
+
+    Raises:
+        InputError: there are none, see `read_manifest`, or not all of the fields were kept.
+    """
     manifest = read_manifest(folder)
     shape = (-1, manifest["batch_plan"]["paths"], manifest["batch_plan"]["horizon"])
     for shard in manifest["shards"]:
         file = folder / shard["file"]
-        scale = [name for name in SCALE if name in pq.read_schema(file).names]
-        table = pq.read_table(file, columns=["symbol", "date", "last_close", *scale, *fields])
+        known = pq.read_schema(file).names
+        scale = [name for name in SCALE if name in known]
+        of_paths = [CLOSE_RETURN if name == "close" and CLOSE_RETURN in known else name for name in fields]
+        if missing := [name for name in of_paths if name not in known]:
+            raise InputError(f"{folder} holds closes only, no {', '.join(missing)}: backtest.store=bars keeps them")
+        table = pq.read_table(file, columns=["symbol", "date", "last_close", *scale, *of_paths])
+        stored = [table[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in of_paths]
+        last_close_B = table["last_close"].to_numpy()
         yield StoredForecasts(
             symbol_B=np.asarray(table["symbol"].to_pylist(), dtype=object),
             date_B=table["date"].to_numpy(),
-            last_close_B=table["last_close"].to_numpy(),
+            last_close_B=last_close_B,
             close_scale=CloseScale(*(table[name].to_numpy() for name in scale)) if scale else None,
-            paths={name: table[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in fields},
+            paths={
+                field: (1 + values.astype(np.float32)) * last_close_B[:, None, None] if name == CLOSE_RETURN else values
+                for field, name, values in zip(fields, of_paths, stored, strict=True)
+            },
         )
 
 
@@ -110,7 +137,7 @@ def score_forecasts(folder: Path, signal: Signal) -> pd.DataFrame:
     return score_frame(np.concatenate(dates), np.concatenate(symbols), np.concatenate(scores))
 
 
-def _table(forecast: Forecast) -> pa.Table:
+def _table(forecast: Forecast, store: Store) -> pa.Table:
     paths, horizon = forecast.paths_BPHF.shape[1:3]
     columns = {
         "symbol": pa.array(forecast.symbol_B, pa.string()),
@@ -118,9 +145,14 @@ def _table(forecast: Forecast) -> pa.Table:
         "last_close": pa.array(forecast.last_close_B, pa.float32()),
         **{name: pa.array(values_B, pa.float32()) for name, values_B in zip(SCALE, forecast.close_scale, strict=True)},
     }
-    for number, field in enumerate(FIELDS):
-        values = pa.array(np.ascontiguousarray(forecast.paths_BPHF[..., number]).reshape(-1), pa.float32())
-        columns[field] = pa.FixedSizeListArray.from_arrays(values, paths * horizon)
+    paths_FBPH = np.moveaxis(forecast.paths_BPHF, -1, 0)
+    kept = dict(zip(FIELDS, paths_FBPH, strict=True)) if store == "bars" else {"close": paths_FBPH[CLOSE]}
+    if store == "closes_float16":
+        return_BPH = kept.pop("close") / forecast.last_close_B[:, None, None] - 1
+        kept[CLOSE_RETURN] = return_BPH.clip(-LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
+    for name, values_BPH in kept.items():
+        values = pa.array(np.ascontiguousarray(values_BPH).reshape(-1))
+        columns[name] = pa.FixedSizeListArray.from_arrays(values, paths * horizon)
     return pa.table(columns)
 
 

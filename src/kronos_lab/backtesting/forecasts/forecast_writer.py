@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan, Forecast
-from kronos_lab.backtesting.forecasts.forecast_shards import write_manifest, write_shard
+from kronos_lab.backtesting.forecasts.forecast_shards import Store, write_manifest, write_shard
 
 
 class ForecastWriter(Callback):
@@ -19,6 +19,7 @@ class ForecastWriter(Callback):
         folder: of the shards; those that are there already stay.
         plan: the batches of all ranks.
         settings: what else made the forecasts, for the manifest; read when forecasting begins.
+        store: what of the forecasts is kept.
         series_per_shard: rows after which a shard is closed.
         seconds_per_shard: after which it is closed too; a killed run loses this much of the work of each rank.
     """
@@ -28,12 +29,14 @@ class ForecastWriter(Callback):
         folder: Path,
         plan: BatchPlan,
         settings: Mapping[str, Any],
+        store: Store,
         series_per_shard: int = 5_000,
         seconds_per_shard: float = 60.0,
     ) -> None:
         self.folder = folder
         self.plan = plan
         self.settings = settings
+        self.store = store
         self.series_per_shard, self.seconds_per_shard = series_per_shard, seconds_per_shard
         self._closed_at = 0.0
         self._waiting: list[Forecast] = []
@@ -77,5 +80,5 @@ class ForecastWriter(Callback):
     def _close_shard(self, rank: int) -> None:
         if self._waiting:
             names = (self.folder / f"rank-{rank:03d}-shard-{number:05d}.parquet" for number in itertools.count())
-            write_shard(next(path for path in names if not path.exists()), self._waiting)
+            write_shard(next(path for path in names if not path.exists()), self._waiting, self.store)
             self._waiting, self._closed_at = [], time.monotonic()

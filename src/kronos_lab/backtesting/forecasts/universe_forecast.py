@@ -19,6 +19,7 @@ from kronos_lab.backtesting.forecasts.forecast_batches import (
     series_per_batch,
 )
 from kronos_lab.backtesting.forecasts.forecast_module import ForecastModule, ForecastProgress
+from kronos_lab.backtesting.forecasts.forecast_shards import Store
 from kronos_lab.backtesting.forecasts.forecast_writer import ForecastWriter
 from kronos_lab.data.market import Market
 from kronos_lab.data.split import parse_day
@@ -83,6 +84,7 @@ def forecast_universe(
     paths: int,
     batch_size: int,
     seed: int,
+    store: Store,
     origin: Mapping[str, Any],
     earlier: Path | None,
 ) -> bool:
@@ -99,6 +101,7 @@ def forecast_universe(
         paths: sample paths per series.
         batch_size: upper bound on series × paths at once, per device.
         seed: of the random numbers.
+        store: what of the forecasts is kept.
         origin: weights, market and whatever else the manifest should name.
         earlier: folder of all runs, where the same forecasts may have been made before; None: they are not looked for.
 
@@ -119,10 +122,11 @@ def forecast_universe(
         "rescale": forecaster.rescale,
         "code": code_fingerprint(),
         "torch": version("torch"),
+        "store": store,
     }
     trainer = build_trainer(
         make_trainer,
-        callbacks=[ForecastWriter(folder, plan, settings), ForecastProgress(plan)],
+        callbacks=[ForecastWriter(folder, plan, settings, store), ForecastProgress(plan)],
         logger=False,
         use_distributed_sampler=False,  # see `ForecastDataModule`
         enable_checkpointing=False,
