@@ -32,7 +32,8 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from kronos_lab.backtesting.baselines import trade_beside_baselines
+    from kronos_lab.backtesting.baselines import OURS, PARENT, baseline_scores, trade_each
+    from kronos_lab.backtesting.forecasts.candidates import find_candidates
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
     from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
@@ -41,29 +42,23 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.scores.signals import check_signal
     from kronos_lab.backtesting.trading.portfolio import check_tradable
     from kronos_lab.data.settings import positive_number, switch
-    from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab.models.hub import weights_fingerprint
-    from kronos_lab.runs.checkpoint import find_checkpoint
+    from kronos_lab.runs.configured_forecaster import configured_forecaster
     from kronos_lab.runs.console import quiet_libraries
-    from kronos_lab.runs.provenance import knowledge_warnings, training_config, window_settings
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
-    started, folder = time.time(), this_run_folder()
+    started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()
     prepare_ranks()
     market, universe = open_market(cfg, folder), cfg.universe.name
-    checkpoint = find_checkpoint(
-        cfg.checkpoint, cfg.tokenizer, Path(cfg.paths.outputs), market.name, market.fingerprint
-    )
-    log.info("checkpoint  %s", checkpoint.title)
-    trained = training_config(checkpoint)
-    window = window_settings(cfg.data, trained, cfg.data_without_run)
-    cfg.data = asdict(window)
-    account = positive_number("backtest.account", cfg.backtest.account)
-    for key in ("reuse", "baselines"):
+    for key in ("reuse", "parent", "baselines"):
         switch(f"backtest.{key}", cfg.backtest[key])
-    store = check_store(cfg.backtest.store)
+    candidates = find_candidates(
+        cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint, with_parent=cfg.backtest.parent
+    )
+    window = candidates.window(cfg.data, cfg.data_without_run)
+    cfg.data = asdict(window)
+    account, store = positive_number("backtest.account", cfg.backtest.account), check_store(cfg.backtest.store)
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
@@ -74,43 +69,41 @@ def main(cfg: DictConfig) -> None:
     # What can be refused is refused before the forecasts are made.
     check_signal(signal, cfg.forecast.paths, window.horizon)
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
-    warnings = [*checkpoint.warnings, *knowledge_warnings(checkpoint, trained, coverage.index[0])]
+    warnings = candidates.warnings(window, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
     against = benchmarks(market, universe, cfg.universe.benchmark)
 
-    tokenizer, predictor = checkpoint.load()
-    weights = {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}
-    goes_on = forecast_universe(
-        folder / "forecasts",
-        instantiate(cfg.trainer),
-        market,
-        windows,
-        Forecaster(
-            tokenizer,
-            predictor,
-            clip=window.clip,
-            rescale=window.rescale,
-            overflow=cfg.forecast.overflow,
-            hop=cfg.forecast.hop,
-            dependency_rope=cfg.forecast.dependency_rope,
-            anchor=cfg.forecast.anchor,
-            precision=cfg.forecast.precision,
-        ),
-        sampling,
-        horizon=window.horizon,
-        paths=cfg.forecast.paths,
-        batch_size=cfg.backtest_batch_size,
-        seed=cfg.seed,
-        store=store,
-        origin={"weights": weights, "market": market.fingerprint, "universe": universe},
-        earlier=Path(cfg.paths.outputs) if cfg.backtest.reuse else None,
-    )
-    if not goes_on:  # a further rank of this job: its forecasts are written
+    weights: dict[str, str] = {}
+    for candidate in candidates.all:
+        models = candidate.checkpoint.load()
+        fingerprints = candidate.fingerprints(*models)
+        weights |= {f"{name}{candidate.suffix}": fingerprint for name, fingerprint in fingerprints.items()}
+        forecast_universe(
+            folder / candidate.folder,
+            instantiate(cfg.trainer),
+            market,
+            windows,
+            configured_forecaster(*models, window, cfg.forecast),
+            sampling,
+            horizon=window.horizon,
+            paths=cfg.forecast.paths,
+            batch_size=cfg.backtest_batch_size,
+            seed=cfg.seed,
+            store=store,
+            origin={"weights": fingerprints, "market": market.fingerprint, "universe": universe},
+            earlier=outputs if cfg.backtest.reuse else None,
+        )
+    if rank() != 0:  # a further process of this job: its forecasts are written
         return
 
-    score_LN = cross_section(score_forecasts(folder / "forecasts", signal), market, universe)
-    traded = trade_beside_baselines(market, score_LN, strategy, exchange, account, cfg.backtest.baselines)
+    folders = {OURS: [folder / candidate.folder for candidate in candidates.own]}
+    if candidates.parent:
+        folders[PARENT] = [folder / candidates.parent.folder]
+    scores = {name: cross_section(score_forecasts(of, signal), market, universe) for name, of in folders.items()}
+    if cfg.backtest.baselines:
+        scores |= baseline_scores(market, scores[OURS])
+    traded = trade_each(market, scores, strategy, exchange, account)
     results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed)
     finish_backtest(
         folder,
@@ -118,7 +111,7 @@ def main(cfg: DictConfig) -> None:
         settings=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
         market=market,
         weights=weights,
-        checkpoint=checkpoint.title,
+        checkpoint=candidates.title,
         parts=[window, sampling, signal, cross_section, strategy, exchange],
         logger=instantiate(cfg.logger, folder=str(folder)),
         started=started,

@@ -29,9 +29,9 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.errors import InputError
     from kronos_lab.forecasting.devices import resolve_device
     from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file, save_forecast
-    from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.checkpoint import find_checkpoint
+    from kronos_lab.runs.configured_forecaster import configured_forecaster
     from kronos_lab.runs.provenance import (
         compared_with_training,
         knowledge_warnings,
@@ -64,18 +64,7 @@ def main(cfg: DictConfig) -> None:
     window = window_settings(given, trained, without_run)
     series = series.shortened(window.lookback)
     print(f"lookback    {compared_with_training(len(series.history), trained)}")
-    forecaster = Forecaster(
-        tokenizer,
-        predictor,
-        max_context,
-        window.clip,
-        window.rescale,
-        overflow=cfg.forecast.overflow,
-        hop=cfg.forecast.hop,
-        dependency_rope=cfg.forecast.dependency_rope,
-        anchor=cfg.forecast.anchor,
-        precision=cfg.forecast.precision,
-    ).to(device)
+    forecaster = configured_forecaster(tokenizer, predictor, window, cfg.forecast, max_context=max_context).to(device)
     paths_PHF = forecast_file(forecaster, series, sampling, paths, cfg.seed)
     cfg.lookback, cfg.rescale = window.lookback, window.rescale
     save_config(folder, cfg)

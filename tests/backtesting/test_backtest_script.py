@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from finetuned_run import finetuned_run
 from many_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,15 @@ COMMANDS: dict[str, list[str]] = {
         "cross_section.winsorise=0.1",
         "cross_section.neutralise=[beta,liquidity]",
         "cross_section.rank=true",
+    ],
+    "finetuned": [*SMALL, "name=finetuned", "logger=csv", "checkpoint=finetuned", "backtest.baselines=false"],
+    "ensemble": [
+        *SMALL,
+        "name=ensemble",
+        "logger=csv",
+        f"checkpoint=['{PREDICTOR}',finetuned]",
+        "backtest.baselines=false",
+        "backtest.store=closes_float16",
     ],
     "before": [  # dates as YAML reads them without dashes: numbers
         *SMALL,
@@ -90,6 +100,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "any paths": ([*SMALL, "forecast.paths=null"], "forecast.paths=null must be a whole number, at least 1"),
     "part of a batch": ([*SMALL, "backtest_batch_size=1e3"], "backtest_batch_size=1000.0 must be a whole number"),
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
+    "twice": ([*SMALL, "checkpoint=[a,a]"], "checkpoint=['a', 'a'] is no list of different checkpoints"),
+    "no room": ([*SMALL, "backtest.store=float16"], "backtest.store=float16: choose one of bars, closes"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }
 
@@ -97,6 +109,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 @pytest.fixture(scope="module")
 def runs(small_market, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("backtests")
+    finetuned_run(folder, "finetuned")
     common = [
         "market=qlib",
         f"market.store='{small_market.store}'",
@@ -194,6 +207,33 @@ def test_scores_are_traded_as_they_were_treated(runs):
     summary = json.loads((finished(runs, "all") / "summary.json").read_text())
     assert summary["config"]["signal"]["which"] == "mean"
     assert "neutralise ('beta', 'liquidity')" in html.unescape((finished(runs, "all") / "report.html").read_text())
+
+
+def test_what_was_finetuned_stands_beside_its_parent(runs):
+    """The parent's row is what a backtest of the parent itself says."""
+    folder = finished(runs, "finetuned")
+    baselines = json.loads((folder / "metrics.json").read_text())["baselines"]
+    assert list(baselines) == ["this signal", "its parent"]
+    parent = json.loads((finished(runs, "csi300") / "metrics.json").read_text())["baselines"]["this signal"]
+    assert baselines["its parent"]["excess"] == parent["excess"]
+    assert baselines["its parent"]["rank_ic"] == parent["rank_ic"] != baselines["this signal"]["rank_ic"]
+    assert set(json.loads((folder / "summary.json").read_text())["weights"]) == {
+        "predictor", "tokenizer", "predictor_parent", "tokenizer_parent"
+    }  # fmt: skip
+    assert "batches were made by" in runs["finetuned"]["out"]  # the parent's: other runs traded it
+    assert "Its parent" in (folder / "report.html").read_text()
+
+
+def test_an_ensemble_pools_the_paths_of_its_checkpoints(runs):
+    """With the same number of paths each, its expected return is the mean of theirs."""
+    scores = {
+        name: pd.read_parquet(finished(runs, name) / "signals.parquet").set_index(["date", "symbol"])["score"]
+        for name in ("csi300", "finetuned", "ensemble")
+    }
+    mean = (scores["csi300"] + scores["finetuned"]) / 2
+    pd.testing.assert_series_equal(scores["ensemble"], mean, rtol=1e-3, atol=2e-5)  # half precision
+    assert {path.name for path in finished(runs, "ensemble").glob("forecasts*")} == {"forecasts_1", "forecasts_2"}
+    assert "ensemble of 2" in (finished(runs, "ensemble") / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -16,7 +16,7 @@ UNIVERSE, INDEX, HORIZON = "csi300", "SH000300", 5
 @pytest.fixture(scope="module")
 def backtest(small_market) -> Any:
     """100 days of scores that know a little about the next five days."""
-    from kronos_lab.backtesting.baselines import trade_beside_baselines
+    from kronos_lab.backtesting.baselines import OURS, baseline_scores, trade_each
     from kronos_lab.backtesting.forecasts.coverage import daily_coverage
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.trading.exchange import ExchangeSettings
@@ -43,7 +43,7 @@ def backtest(small_market) -> Any:
         stamp_duty=None,
         trade_unit=100,
     )
-    traded = trade_beside_baselines(small_market, score, strategy, exchange, 1e7)
+    traded = trade_each(small_market, {OURS: score, **baseline_scores(small_market, score)}, strategy, exchange, 1e7)
     windows = WindowIndex(small_market.bars(UNIVERSE), small_market.spans(UNIVERSE), 20, 0)
     rows = windows.signal_rows(np.arange(len(windows)))
     coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]

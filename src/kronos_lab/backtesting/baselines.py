@@ -18,6 +18,7 @@ from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 
 OURS = "this signal"  # the row of the scores in question
+PARENT = "its parent"  # the same signal, of forecasts by the weights that ours were finetuned from
 VOLATILITY_SESSIONS, LEAST_RETURNS = 60, 20
 
 
@@ -67,19 +68,6 @@ def baseline_scores(market: Market, score_LN: pd.DataFrame) -> dict[str, pd.Data
     return found
 
 
-def trade_beside_baselines(
-    market: Market,
-    score_LN: pd.DataFrame,
-    strategy: Strategy,
-    exchange: ExchangeSettings,
-    account: float,
-    baselines: bool = True,
-) -> dict[str, Traded]:
-    """The scores (`OURS`) and, unless `baselines` is False, every rule on the same rows; see `trade_each`."""
-    rules = baseline_scores(market, score_LN) if baselines else {}
-    return trade_each(market, {OURS: score_LN, **rules}, strategy, exchange, account)
-
-
 def trade_each(
     market: Market,
     scores: Mapping[str, pd.DataFrame],
@@ -101,11 +89,11 @@ def against_baselines(
     per_year: float,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Rank IC and excess of the scores and of every rule, and the paired difference between the two.
+    """Rank IC and excess of the scores, of their parent's and of every rule, and the paired differences from ours.
 
     Args:
         market: where the prices are.
-        traded: the scores in question (`OURS`) and the rules, see `trade_beside_baselines`.
+        traded: the scores in question (`OURS`) and others, see `trade_each`.
         equal_weight: daily return of the members in equal parts.
         horizon: sessions that were forecast.
         per_year: sessions per year.
@@ -113,11 +101,11 @@ def against_baselines(
 
     Returns:
         By name, the scores themselves as `OURS`: `rank_ic` by sessions (see `sure_figures`), `excess` over equal
-        weight with cost (see `Performance` and `performance_errors`), `turnover`; of rules also `rank_ic_less`, and
-        `return_less`: those of the scores less those of the rule, day by day.
+        weight with cost (see `Performance` and `performance_errors`), `turnover`; of the others also `rank_ic_less`,
+        and `return_less`: ours less theirs, day by day.
     """
     ours = traded[OURS]
-    rules = [name for name in traded if name != OURS]
+    others = [name for name in traded if name != OURS]
     open_LN = market.wide(["open"], list(ours.score_LN.columns))["open"]
     labels = {sessions: open_to_open_return(open_LN, sessions) for sessions in sorted({NEXT_SESSION, horizon})}
     table: dict[str, dict[str, Any]] = {}
@@ -128,7 +116,7 @@ def against_baselines(
             "excess": asdict(performance(excess, per_year)) | performance_errors(excess, per_year, seed),
             "turnover": float(one.ledger.daily["turnover"].mean()),
         }
-        if name in rules:
+        if name in others:
             less = (ours.ledger.daily["net_return"] - one.ledger.daily["net_return"]).dropna()
             table[name]["rank_ic_less"] = {}
             table[name]["return_less"] = asdict(performance(less, per_year)) | performance_errors(less, per_year, seed)
@@ -136,10 +124,10 @@ def against_baselines(
         daily_LK = pd.DataFrame(
             {name: daily_correlation(one.score_LN, label_LN, "rank") for name, one in traded.items()}
         )
-        less_LK = daily_LK[rules].mul(-1).add(daily_LK[OURS], axis=0).add_suffix(" less")
+        less_LK = daily_LK[others].mul(-1).add(daily_LK[OURS], axis=0).add_suffix(" less")
         of_all = sure_figures(daily_LK.join(less_LK), sessions, seed)
         for name, row in table.items():
             row["rank_ic"][str(sessions)] = of_all[name]
-            if name in rules:
+            if name in others:
                 row["rank_ic_less"][str(sessions)] = of_all[f"{name} less"]
     return table

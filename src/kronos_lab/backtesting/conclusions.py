@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kronos_lab.backtesting.baselines import OURS
+from kronos_lab.backtesting.baselines import PARENT, RULES
 from kronos_lab.backtesting.score_quality import NEXT_SESSION
 from kronos_lab.evaluation.inference import CONFIDENCE, INDEPENDENT_STRETCHES
 
@@ -51,7 +51,24 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
         said.append(
             f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
         )
-    return said + _beside_rules({name: row for name, row in metrics["baselines"].items() if name != OURS})
+    beside = metrics["baselines"]
+    if PARENT in beside:
+        said += _beside_parent(beside[PARENT])
+    return said + _beside_rules({name: row for name, row in beside.items() if name in RULES})
+
+
+def _beside_parent(parent: Mapping[str, Any]) -> list[str]:
+    """What finetuning changed, on the same rows."""
+    less = parent["rank_ic_less"][str(NEXT_SESSION)]
+    if not np.isfinite(less["p"]):
+        return []
+    changed = "the two cannot be told apart"
+    if less["p"] <= 1 - CONFIDENCE:
+        changed = f"finetuning made it {'better' if less['mean'] > 0 else 'worse'}"
+    return [
+        f"Before finetuning the same weights had a rank IC of {parent['rank_ic'][str(NEXT_SESSION)]['mean']:.4f}: "
+        f"{changed} (p {less['p']:.2g})."
+    ]
 
 
 def _beside_rules(rules: Mapping[str, Any]) -> list[str]:

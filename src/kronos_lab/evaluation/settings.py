@@ -10,6 +10,7 @@ from kronos_lab.forecasting.forecaster import Forecaster, Precision
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.configured_forecaster import configured_forecaster
 from kronos_lab.runs.provenance import WindowSettings
 
 
@@ -59,7 +60,4 @@ class EvaluationSettings:
         self, tokenizer: KronosTokenizer, predictor: Kronos, window: WindowSettings, precision: Precision | None
     ) -> Forecaster:
         """A forecaster of this window; `precision` as it takes it: None leaves the predictor as it is."""
-        decoding = {name: self.forecast[name] for name in ("overflow", "hop", "dependency_rope", "anchor")}
-        return Forecaster(
-            tokenizer, predictor, clip=window.clip, rescale=window.rescale, precision=precision, **decoding
-        )
+        return configured_forecaster(tokenizer, predictor, window, self.forecast, precision=precision)

@@ -82,7 +82,7 @@ def scores(folder: Path) -> pd.DataFrame:
     from kronos_lab.backtesting.forecasts.forecast_shards import score_forecasts
     from kronos_lab.backtesting.scores.signals import ExpectedReturn
 
-    return score_forecasts(folder, ExpectedReturn(HORIZON))
+    return score_forecasts([folder], ExpectedReturn(HORIZON))
 
 
 def paths(folder: Path) -> dict[tuple[str, pd.Timestamp], np.ndarray]:
@@ -134,7 +134,7 @@ def test_original_scores_are_in_deviations_of_the_bars_that_were_seen(forecasts,
         last = rows.start + np.searchsorted(bars.position_M[rows], small_market.calendar.get_loc(day))
         close = bars.values_MF[last + 1 - LOOKBACK : last + 1, 3].astype(np.float64)
         np.testing.assert_allclose([mean, deviation], [close.mean(), close.std() + 1e-5], rtol=1e-6)
-    found = score_forecasts(forecasts, OriginalZ(HORIZON, "mean", clip=5.0))
+    found = score_forecasts([forecasts], OriginalZ(HORIZON, "mean", clip=5.0))
     assert found.notna().equals(scores(forecasts).notna())
 
     for file in forecasts.iterdir():
@@ -144,7 +144,7 @@ def test_original_scores_are_in_deviations_of_the_bars_that_were_seen(forecasts,
             (tmp_path / file.name).write_bytes(file.read_bytes())
     pd.testing.assert_frame_equal(scores(tmp_path), scores(forecasts), check_exact=True)
     with pytest.raises(InputError, match="signal=original_z needs close_mean and close_deviation"):
-        score_forecasts(tmp_path, OriginalZ(HORIZON, "mean", clip=5.0))
+        score_forecasts([tmp_path], OriginalZ(HORIZON, "mean", clip=5.0))
 
 
 def test_changing_tomorrows_bar_never_changes_todays_score(forecasts, small_market, tmp_path):

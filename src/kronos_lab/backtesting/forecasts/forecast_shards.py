@@ -127,14 +127,38 @@ def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[Sto
         )
 
 
-def score_forecasts(folder: Path, signal: Signal) -> pd.DataFrame:
-    """Scores of a finished forecast as a frame [L, N], see `signals`."""
+def score_forecasts(folders: Sequence[Path], signal: Signal) -> pd.DataFrame:
+    """Scores of a finished forecast as a frame [L, N], see `signals`; of several forecasts the paths are pooled."""
     dates, symbols, scores = [], [], []
-    for shard in read_forecasts(folder, fields=("close",)):
+    shards = read_forecasts(folders[0], ("close",)) if len(folders) == 1 else [_pooled(folders)]
+    for shard in shards:
         dates.append(shard.date_B)
         symbols.append(shard.symbol_B)
         scores.append(signal(shard.paths["close"], shard.last_close_B, shard.close_scale))
     return score_frame(np.concatenate(dates), np.concatenate(symbols), np.concatenate(scores))
+
+
+def _pooled(folders: Sequence[Path]) -> StoredForecasts:
+    """Close paths of the same series by several forecasters, behind one another."""
+    forecasts = [_in_order(folder) for folder in folders]
+    first = forecasts[0]
+    for folder, other in zip(folders[1:], forecasts[1:], strict=True):
+        if not np.array_equal(other.symbol_B, first.symbol_B) or not np.array_equal(other.date_B, first.date_B):
+            raise InputError(f"{folder} holds forecasts of other series than {folders[0]}: they cannot be pooled")
+    return first._replace(paths={"close": np.concatenate([one.paths["close"] for one in forecasts], axis=1)})
+
+
+def _in_order(folder: Path) -> StoredForecasts:
+    """All close paths of one forecast, by date, then symbol."""
+    shards = list(read_forecasts(folder, ("close",)))
+    symbol_B, date_B, last_close_B = (
+        np.concatenate([getattr(shard, name) for shard in shards]) for name in ("symbol_B", "date_B", "last_close_B")
+    )
+    order = np.lexsort((symbol_B.astype(str), date_B))
+    scales = [shard.close_scale for shard in shards]
+    scale = CloseScale(*(np.concatenate(part)[order] for part in zip(*scales, strict=True))) if all(scales) else None
+    close_BPH = np.concatenate([shard.paths["close"] for shard in shards])[order]
+    return StoredForecasts(symbol_B[order], date_B[order], last_close_B[order], scale, {"close": close_BPH})
 
 
 def _table(forecast: Forecast, store: Store) -> pa.Table:

@@ -87,7 +87,7 @@ def forecast_universe(
     store: Store,
     origin: Mapping[str, Any],
     earlier: Path | None,
-) -> bool:
+) -> None:
     """Forecast every window and leave shards and manifest in `folder`; see `forecast_shards`.
 
     Args:
@@ -104,9 +104,6 @@ def forecast_universe(
         store: what of the forecasts is kept.
         origin: weights, market and whatever else the manifest should name.
         earlier: folder of all runs, where the same forecasts may have been made before; None: they are not looked for.
-
-    Returns:
-        Whether this is the process that goes on; with several ranks the others have done their part.
 
     Raises:
         InputError: the trainer's arguments do not go together, or would leave part of the forecasts out.
@@ -156,4 +153,3 @@ def forecast_universe(
 
     data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps), take_over)
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
-    return trainer.is_global_zero

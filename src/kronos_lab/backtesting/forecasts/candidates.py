@@ -1,0 +1,139 @@
+"""Whose forecasts a backtest trades, and whose stand beside them: one checkpoint or an ensemble, and the parent."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from kronos_lab.errors import InputError
+from kronos_lab.models.hub import weights_fingerprint
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.checkpoint import Checkpoint, find_checkpoint
+from kronos_lab.runs.provenance import (
+    WindowSettings,
+    knowledge_warnings,
+    training_config,
+    window_settings,
+    window_warnings,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights to forecast with.
+
+    Attributes:
+        checkpoint: where they are.
+        trained: configuration of the run that made them, if there is one.
+        suffix: of names in the run folder and its summary; empty for the only ones that are traded.
+    """
+
+    checkpoint: Checkpoint
+    trained: DictConfig | None
+    suffix: str
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of their forecasts, within the run folder."""
+        return f"forecasts{self.suffix}"
+
+    def fingerprints(self, tokenizer: KronosTokenizer, predictor: Kronos) -> dict[str, str]:
+        """Those of the loaded models."""
+        return {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All weights of one backtest.
+
+    Attributes:
+        own: what is traded: one, or several whose paths are pooled.
+        parent: what the only one of them was finetuned from; None where there is none, or it is not wanted.
+    """
+
+    own: Sequence[Candidate]
+    parent: Candidate | None
+
+    @property
+    def all(self) -> list[Candidate]:
+        """The traded ones first."""
+        return [*self.own, *([self.parent] if self.parent else [])]
+
+    @property
+    def title(self) -> str:
+        """What is traded, in one line."""
+        titles = [candidate.checkpoint.title for candidate in self.own]
+        return titles[0] if len(titles) == 1 else f"ensemble of {len(titles)}: {'; '.join(titles)}"
+
+    def window(self, given: Mapping[str, Any], without_run: Mapping[str, Any]) -> WindowSettings:
+        """The settings all of them forecast with, see `window_settings`.
+
+        Raises:
+            InputError: the checkpoints of an ensemble were trained on different ones, and nothing else is asked for.
+        """
+        windows = [window_settings(given, candidate.trained, without_run) for candidate in self.own]
+        for other in windows[1:]:
+            for name, value in asdict(windows[0]).items():
+                if getattr(other, name) != value:
+                    raise InputError(
+                        f"the checkpoints of an ensemble see the same bars, but were trained with data.{name}={value} "
+                        f"and {getattr(other, name)}: give data.{name}="
+                    )
+        return windows[0]
+
+    def warnings(self, window: WindowSettings, first_day: pd.Timestamp) -> list[str]:
+        """What to know of the weights before their forecasts are believed."""
+        found = []
+        for candidate in self.own:
+            name = f"{candidate.checkpoint.title}: " if len(self.own) > 1 else ""
+            known = candidate.checkpoint.warnings
+            known += tuple(knowledge_warnings(candidate.checkpoint, candidate.trained, first_day))
+            found += [f"{name}{warning}" for warning in known]
+        if self.parent:
+            known = tuple(knowledge_warnings(self.parent.checkpoint, self.parent.trained, first_day))
+            known += tuple(window_warnings(window, self.parent.trained))
+            found += [f"parent: {warning}" for warning in known]
+        return found
+
+
+def find_candidates(
+    checkpoint: str | int | Sequence[str | int] | None,
+    tokenizer: str | int | None,
+    outputs: Path,
+    market: str,
+    market_fingerprint: str,
+    with_parent: bool,
+) -> Candidates:
+    """Find what `checkpoint=` means, see `find_checkpoint`; a list is an ensemble.
+
+    Raises:
+        InputError: one of them, or the parent, is not found.
+    """
+    named = [checkpoint] if checkpoint is None or isinstance(checkpoint, str | int) else list(checkpoint)
+    if not named or len(set(named)) < len(named) or (None in named and len(named) > 1):
+        raise InputError(f"checkpoint={named} is no list of different checkpoints: give one, or [first, second, ...]")
+    own = []
+    for number, one in enumerate(named, start=1):
+        found = find_checkpoint(one, tokenizer, outputs, market, market_fingerprint)
+        log.info("checkpoint  %s", found.title)
+        own.append(Candidate(found, training_config(found), "" if len(named) == 1 else f"_{number}"))
+    return Candidates(own, _parent(own[0], outputs) if with_parent and len(own) == 1 else None)
+
+
+def _parent(candidate: Candidate, outputs: Path) -> Candidate | None:
+    model = candidate.trained.model if candidate.trained is not None else None
+    if model is None or model.pretrained is None:
+        return None
+    try:
+        found = find_checkpoint(model.pretrained, model.pretrained_tokenizer, outputs, market=None)
+    except InputError as error:
+        raise InputError(f"its parent is not found ({error}): backtest.parent=false leaves it out") from error
+    log.info("parent      %s", found.title)
+    return Candidate(found, training_config(found), "_parent")

@@ -1,0 +1,26 @@
+"""A forecaster as `conf/forecast/default.yaml` describes it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.models.predictor import Kronos
+from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.provenance import WindowSettings
+
+
+def configured_forecaster(
+    tokenizer: KronosTokenizer, predictor: Kronos, window: WindowSettings, forecast: Mapping[str, Any], **other: Any
+) -> Forecaster:
+    """A forecaster of these windows.
+
+    Args:
+        tokenizer: of the bars.
+        predictor: of their tokens; takes on the precision.
+        window: how bars are normalised.
+        forecast: `forecast.*`.
+        other: in place of what `forecast` has.
+    """
+    names = ("overflow", "hop", "dependency_rope", "anchor", "precision")
+    settings = {name: forecast[name] for name in names} | other
+    return Forecaster(tokenizer, predictor, clip=window.clip, rescale=window.rescale, **settings)
