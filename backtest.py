@@ -111,7 +111,7 @@ def main(cfg: DictConfig) -> None:
         settings=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
         market=market,
         weights=weights,
-        checkpoint=candidates.title,
+        candidates=candidates,
         parts=[window, sampling, signal, cross_section, strategy, exchange],
         logger=instantiate(cfg.logger, folder=str(folder)),
         started=started,

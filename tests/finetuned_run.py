@@ -28,6 +28,7 @@ def finetuned_run(outputs: Path, name: str, pretrained: str | None = str(GOLDEN 
         "market": {"name": "elsewhere", "fingerprint": "f"},
         "weights": {"predictor": "abc"},
         "seen_until": "2024-06-28",
+        "comet": {"experiment": "abc", "url": "https://www.comet.com/their/page", "archive": None},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     config = {

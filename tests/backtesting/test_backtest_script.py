@@ -31,7 +31,7 @@ COMMANDS: dict[str, list[str]] = {
         "cross_section.neutralise=[beta,liquidity]",
         "cross_section.rank=true",
     ],
-    "finetuned": [*SMALL, "name=finetuned", "logger=csv", "checkpoint=finetuned", "backtest.baselines=false"],
+    "finetuned": [*SMALL, "name=finetuned", "checkpoint=finetuned", "backtest.baselines=false"],
     "ensemble": [
         *SMALL,
         "name=ensemble",
@@ -131,6 +131,13 @@ def finished(runs: dict[str, Any], name: str) -> Path:
     return runs["folder"] / "backtest" / name
 
 
+def messages_of(folder: Path) -> str:
+    """What the Comet archive of a run would tell the server."""
+    (archive,) = (folder / "comet").glob("*.zip")
+    with zipfile.ZipFile(archive) as files:
+        return files.read("messages.json").decode()
+
+
 def test_a_run_leaves_everything_in_its_folder(runs, small_market):
     folder = finished(runs, "csi300")
     names = {path.name for path in folder.iterdir()}
@@ -169,16 +176,14 @@ def test_the_screen_says_what_was_used_and_what_came_out(runs):
 
 
 def test_the_comet_archive_holds_the_figures_and_the_report(runs):
-    (archive,) = (finished(runs, "csi300") / "comet").glob("*.zip")
-    with zipfile.ZipFile(archive) as files:
-        messages = files.read("messages.json").decode()
+    messages = messages_of(finished(runs, "csi300"))
     metrics = json.loads((finished(runs, "csi300") / "metrics.json").read_text())
     assert "backtest/rank_ic_1d" in messages
     assert str(metrics["excess"]["index"]["with_cost"]["annual_return"])[:12] in messages
-    for file in ("report.html", "metrics.json", "equity"):
+    for file in ("report.html", "metrics.json", "equity", "signals.parquet", "forecasts/rank-000-shard-00000.parquet"):
         assert file in messages
     summary = json.loads((finished(runs, "csi300") / "summary.json").read_text())
-    assert summary["comet"]["archive"] == archive.name
+    assert (finished(runs, "csi300") / "comet" / summary["comet"]["archive"]).is_file()
     for fact in (summary["git"]["revision"], summary["market"]["fingerprint"], summary["weights"]["predictor"]):
         assert f'"value":"{fact}"' in messages
 
@@ -221,6 +226,11 @@ def test_what_was_finetuned_stands_beside_its_parent(runs):
         "predictor", "tokenizer", "predictor_parent", "tokenizer_parent"
     }  # fmt: skip
     assert "batches were made by" in runs["finetuned"]["out"]  # the parent's: other runs traded it
+    messages = messages_of(folder)
+    assert str(runs["folder"] / "train" / "finetuned") in messages  # where the weights come from, and what they became
+    assert '"value":"https://www.comet.com/their/page"' in messages
+    assert "forecasts/rank-000-shard-00000.parquet" in messages
+    assert "forecasts_parent/manifest.json" in messages and "forecasts_parent/earlier" not in messages  # others' own
     assert "Its parent" in (folder / "report.html").read_text()
 
 

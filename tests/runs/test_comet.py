@@ -143,7 +143,9 @@ def test_a_resumed_run_goes_on_with_its_experiment(tmp_path, monkeypatch):
         assert described["offline_id"] == keys[0] and described["resume_strategy"] == "get_or_create"
 
 
-@pytest.mark.parametrize(("key", "given"), [("seconds_to_upload", "soon"), ("upload_model", "maybe"), ("tags", "try")])
+@pytest.mark.parametrize(
+    ("key", "given"), [("seconds_to_upload", "soon"), ("upload_artifacts", "maybe"), ("tags", "try")]
+)
 def test_a_setting_that_is_none_is_refused(tmp_path, key, given):
     from kronos_lab.errors import InputError
 
@@ -153,16 +155,16 @@ def test_a_setting_that_is_none_is_refused(tmp_path, key, given):
 
 def test_models_that_cannot_be_sent_fail_no_run(tmp_path, server, caplog):
     """Comet refuses a folder that is not there, with the first of its own errors."""
-    from kronos_lab.runs.tracking import log_models
+    from kronos_lab.runs.tracking import log_artifact
 
     logger = open_logger(tmp_path)
-    log_models(logger, tmp_path / "run", ["predictor"], {})
+    log_artifact(logger, tmp_path / "run", "model", ["predictor"], {})
     logger.end()
     assert said(caplog)[-1].startswith("Comet refuses part of the record: ")
 
 
 def test_online_models_are_one_artifact(tmp_path, server, monkeypatch):
-    from kronos_lab.runs.tracking import log_models
+    from kronos_lab.runs.tracking import log_artifact
 
     (tmp_path / "run" / "predictor").mkdir(parents=True)
     (tmp_path / "run" / "predictor" / "config.json").write_text("{}")
@@ -170,7 +172,7 @@ def test_online_models_are_one_artifact(tmp_path, server, monkeypatch):
     logger._experiment.end()
     sent = []
     logger._experiment = SimpleNamespace(log_artifact=sent.append, end=lambda: None)
-    log_models(logger, tmp_path / "run", ["predictor"], {"market_fingerprint": "abc"})
+    log_artifact(logger, tmp_path / "run", "model", ["predictor"], {"market_fingerprint": "abc"})
     logger.end()
     (artifact,) = sent
     assert artifact.name == "run" and artifact.metadata == {"market_fingerprint": "abc"}

@@ -13,13 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import headline, verdict
+from kronos_lab.backtesting.forecasts.candidates import Candidates
+from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.page import headline_table, write_report
 from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.summary import write_json, write_summary
-from kronos_lab.runs.tracking import facts_of_run, log_file, log_image, record_of, tracked
+from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_file, log_image, record_of, tracked
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -38,7 +40,7 @@ def finish_backtest(
     settings: Mapping[str, Any],
     market: Market,
     weights: Mapping[str, str],
-    checkpoint: str,
+    candidates: Candidates,
     parts: Sequence[Any],
     logger: "Logger",
     started: float,
@@ -51,7 +53,7 @@ def finish_backtest(
         settings: the resolved configuration.
         market: what was traded.
         weights: fingerprints of the models by name.
-        checkpoint: where the weights come from, in words.
+        candidates: the weights, and where they come from.
         parts: frozen dataclasses of settings to list in the report: sampling, signal, strategy, ...
         logger: where figures go besides the folder.
         started: `time.time()` when the run began.
@@ -62,7 +64,7 @@ def finish_backtest(
         folder,
         results,
         title=f"Backtest of {settings['universe']['name']}, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}",
-        lead=f"Market {market.name}, {checkpoint}",
+        lead=f"Market {market.name}, {candidates.title}",
         facts={
             "Market": f"{market.name}, fingerprint {market.fingerprint}",
             "Weights": ", ".join(f"{name} {fingerprint}" for name, fingerprint in weights.items()),
@@ -71,8 +73,11 @@ def finish_backtest(
         },
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
-    facts = facts_of_run(folder, market, **{f"weights_{name}": fingerprint for name, fingerprint in weights.items()})
-    _track(logger, folder, settings, {**facts, "checkpoint": checkpoint}, figures)
+    facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
+    with tracked(logger, settings, facts_of_run(folder, market, **facts)):
+        _track(logger, folder, figures)
+        made = [name for candidate in candidates.all for name in files_to_send(folder, candidate.folder)]
+        log_artifact(logger, folder, "backtest", ["signals.parquet", *made], facts)
     write_summary(
         folder,
         kind="backtest",
@@ -84,7 +89,7 @@ def finish_backtest(
         weights=weights,
         started=started,
         headline=figures,
-        further=record_of(logger),
+        further={**candidates.facts, **record_of(logger)},
     )
     _print_headline(folder, results)
 
@@ -140,18 +145,15 @@ def save_report(
 def _track(
     logger: "Logger",
     folder: Path,
-    settings: Mapping[str, Any],
-    facts: Mapping[str, Any],
     headline: Mapping[str, float],
 ) -> None:
-    """Send settings, facts, headline figures, pictures and the report to Comet (or whatever the logger is)."""
-    with tracked(logger, settings, facts):
-        logger.log_metrics({f"backtest/{name}": value for name, value in headline.items()}, step=0)
-        logger.save()  # a CSV log waits for 100 steps otherwise
-        for picture in sorted((folder / FIGURES_FOLDER).glob("*.png")):
-            log_image(logger, picture)
-        for file in (REPORT_FILE, METRICS_FILE):
-            log_file(logger, folder / file)
+    """Send headline figures, pictures and the report to Comet (or whatever the logger is)."""
+    logger.log_metrics({f"backtest/{name}": value for name, value in headline.items()}, step=0)
+    logger.save()  # a CSV log waits for 100 steps otherwise
+    for picture in sorted((folder / FIGURES_FOLDER).glob("*.png")):
+        log_image(logger, picture)
+    for file in (REPORT_FILE, METRICS_FILE):
+        log_file(logger, folder / file)
 
 
 def _print_headline(folder: Path, results: Results) -> None:

@@ -32,13 +32,13 @@ class BackgroundCometLogger(CometLogger):
     """Lightning's CometLogger, its calls made in the background; see `open_comet`.
 
     Args:
-        upload_model: whether `log_models` sends the weights.
+        upload_artifacts: whether `log_artifact` sends anything.
         seconds_to_upload: how long the end of a run waits for files on their way.
         experiment_arguments: of `CometLogger`.
     """
 
-    def __init__(self, upload_model: bool, seconds_to_upload: float, **experiment_arguments: Any) -> None:
-        self.upload_model, self.seconds_to_upload = upload_model, seconds_to_upload
+    def __init__(self, upload_artifacts: bool, seconds_to_upload: float, **experiment_arguments: Any) -> None:
+        self.upload_artifacts, self.seconds_to_upload = upload_artifacts, seconds_to_upload
         self._calls: queue.Queue[Callable[[Any], object] | None] = queue.Queue(MOST_CALLS_WAITING)
         self._caller: threading.Thread | None = None
         self._complained = False
@@ -108,7 +108,7 @@ class BackgroundCometLogger(CometLogger):
 
 
 def open_comet(
-    folder: Path, name: str, upload_model: bool, seconds_to_upload: float, **arguments: Any
+    folder: Path, name: str, upload_artifacts: bool, seconds_to_upload: float, **arguments: Any
 ) -> BackgroundCometLogger:
     """The Comet experiment of a run: online with a key that a server accepts, else an archive in `<folder>/comet`.
 
@@ -118,12 +118,12 @@ def open_comet(
     Args:
         folder: the run folder.
         name: of the experiment.
-        upload_model: see `BackgroundCometLogger`.
+        upload_artifacts: see `BackgroundCometLogger`.
         seconds_to_upload: the same.
         arguments: `project`, `workspace`, `tags`.
     """
     positive_number("logger.seconds_to_upload", seconds_to_upload)
-    switch("logger.upload_model", upload_model)
+    switch("logger.upload_artifacts", upload_artifacts)
     _quieten()
     archives = folder / "comet"
     key_file = archives / KEY_FILE
@@ -145,7 +145,7 @@ def open_comet(
             ),
         ):
             return BackgroundCometLogger(
-                upload_model,
+                upload_artifacts,
                 seconds_to_upload,
                 name=name,
                 experiment_key=key_file.read_text().strip() if key_file.is_file() else None,

@@ -30,7 +30,7 @@ def comet_logger(
     project: str,
     workspace: str | None = None,
     tags: Sequence[str] = (),
-    upload_model: bool = True,
+    upload_artifacts: bool = True,
     seconds_to_upload: float = 600,
 ) -> "BackgroundCometLogger":
     """Comet, online with a key and a network, else writing an archive under `<folder>/comet`."""
@@ -39,7 +39,7 @@ def comet_logger(
     if not isinstance(tags, list | tuple):  # text would be taken letter by letter
         raise InputError(f"logger.tags={'null' if tags is None else tags} must be a list, as [csi300,first_try]")
     return open_comet(
-        Path(folder), name, upload_model, seconds_to_upload, project=project, workspace=workspace, tags=list(tags)
+        Path(folder), name, upload_artifacts, seconds_to_upload, project=project, workspace=workspace, tags=list(tags)
     )
 
 
@@ -191,37 +191,40 @@ def log_table(logger: "Logger", name: str, frame: "pd.DataFrame") -> None:
         logger.experiment.add_text(name, "\n".join(f"    {line}" for line in lines))  # Markdown's code block
 
 
-def log_models(logger: "Logger", folder: Path, names: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Send exported models to Comet, unless `logger.upload_model` is false; the other loggers hold no files.
+def log_artifact(logger: "Logger", folder: Path, kind: str, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Send files and folders of a run to Comet, unless `logger.upload_artifacts` is false; the others hold no files.
 
     Online they are an artifact of the workspace, one for each run. An offline archive cannot hold artifacts: there
-    they are model files of the experiment.
+    they are model files, or assets, of the experiment.
 
     Args:
         logger: of the run.
         folder: the run folder, which names the artifact.
-        names: folders in it, such as "predictor".
-        facts: what to know of the weights: their fingerprints, the market's.
+        kind: "model", whose names are folders of weights, or what else it is.
+        names: what of the run folder is sent.
+        facts: what to know of it: fingerprints of weights and market.
     """
     from kronos_lab.runs.comet import BackgroundCometLogger
 
-    if not isinstance(logger, BackgroundCometLogger) or not logger.upload_model:
-        return
-    if logger.is_offline:
-
-        def log_folders(experiment: Any) -> None:
-            for name in names:
-                experiment.log_model(folder.name, str(folder / name), metadata=dict(facts))
-
-        logger.send(log_folders)
+    if not isinstance(logger, BackgroundCometLogger) or not logger.upload_artifacts:
         return
 
-    def log_artifact(experiment: Any) -> None:
+    def log_online(experiment: Any) -> None:
         from comet_ml import Artifact
 
-        artifact = Artifact(folder.name, "model", metadata=dict(facts))
+        artifact = Artifact(folder.name, kind, metadata=dict(facts))
         for name in names:
             artifact.add(str(folder / name), logical_path=name)
         experiment.log_artifact(artifact)
 
-    logger.send(log_artifact)
+    def log_offline(experiment: Any) -> None:
+        for name in names:
+            if kind == "model":
+                experiment.log_model(folder.name, str(folder / name), metadata=dict(facts))
+            elif (folder / name).is_dir():
+                for file in sorted((folder / name).iterdir()):
+                    experiment.log_asset(str(file), file_name=f"{name}/{file.name}")
+            else:
+                experiment.log_asset(str(folder / name), file_name=name)
+
+    logger.send(log_offline if logger.is_offline else log_online)

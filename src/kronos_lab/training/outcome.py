@@ -15,7 +15,7 @@ from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import write_summary
-from kronos_lab.runs.tracking import facts_of_run, log_models
+from kronos_lab.runs.tracking import facts_of_run, log_artifact
 from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.forecast_figures import ForecastFigures
 from kronos_lab.training.monitor import monitored
@@ -108,7 +108,8 @@ def track_outcome(
     if "predictor" in exported:
         figures.draw(folder, data, exported["tokenizer"], exported["predictor"], logger)
     fingerprints = {f"weights_{name}": weights_fingerprint(model) for name, model in exported.items()}
-    log_models(logger, folder, list(exported), {**fingerprints, "market_fingerprint": data.market.fingerprint})
+    facts = {**fingerprints, "market_fingerprint": data.market.fingerprint}
+    log_artifact(logger, folder, "model", list(exported), facts)
 
 
 def _exported(folder: Path, models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

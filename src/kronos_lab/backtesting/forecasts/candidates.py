@@ -21,6 +21,7 @@ from kronos_lab.runs.provenance import (
     window_settings,
     window_warnings,
 )
+from kronos_lab.runs.summary import read_summary
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,20 @@ class Candidates:
         """What is traded, in one line."""
         titles = [candidate.checkpoint.title for candidate in self.own]
         return titles[0] if len(titles) == 1 else f"ensemble of {len(titles)}: {'; '.join(titles)}"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is traded, and the training runs behind it with their page or experiment at Comet."""
+        found = {"checkpoint": self.title}
+        for candidate in self.own:
+            if candidate.checkpoint.run is None:
+                continue
+            folder = candidate.checkpoint.run.folder
+            found[f"training_run{candidate.suffix}"] = str(folder)
+            record = (read_summary(folder) or {}).get("comet")
+            if record:
+                found[f"training_experiment{candidate.suffix}"] = record["url"] or record["experiment"]
+        return found
 
     def window(self, given: Mapping[str, Any], without_run: Mapping[str, Any]) -> WindowSettings:
         """The settings all of them forecast with, see `window_settings`.

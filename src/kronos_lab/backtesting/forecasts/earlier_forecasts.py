@@ -36,6 +36,18 @@ def forecasts_fingerprint(settings: Mapping[str, Any], plan: BatchPlan, rows: np
     return hashlib.blake2b(content.encode() + rows.tobytes(), digest_size=16).hexdigest()
 
 
+def files_to_send(run_folder: Path, name: str) -> list[str]:
+    """What of a run's forecasts a tracker is sent: all, or the manifest alone where other runs made every one of them.
+
+    Args:
+        run_folder: of the run.
+        name: folder of the forecasts in it.
+    """
+    manifest = json.loads((run_folder / name / MANIFEST_FILE).read_text(encoding="utf-8"))
+    taken = sum(batches for run, batches in manifest["taken_over"].items() if Path(run) != run_folder / name)
+    return [f"{name}/{MANIFEST_FILE}" if taken == manifest["batch_plan"]["batches"] else name]
+
+
 def code_fingerprint() -> str:
     """Of the source that turns bars into forecasts: a change there means that they are made anew."""
     package = Path(__file__).parents[2]
