@@ -30,6 +30,43 @@ def test_figures_by_hand():
     assert result.sessions == 3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_with_qlibs_conventions_they_are_qlibs_figures(seed):
+    """Arithmetic annual figures of 238 sessions, drawdown of summed returns."""
+    from kronos_lab.backtesting.trading.portfolio import quiet_qlib
+
+    with quiet_qlib():
+        from qlib.contrib.evaluate import risk_analysis
+
+    returns = series(*np.random.default_rng(seed).normal(3e-4, 0.01, 243))
+    theirs = risk_analysis(returns, freq="day")["risk"]
+    ours = performance(returns, per_year=238, compounded=False)
+    assert ours.annual_return == pytest.approx(theirs["annualized_return"], abs=1e-9)
+    assert ours.annual_volatility == pytest.approx(theirs["std"] * 238**0.5, abs=1e-9)
+    assert ours.information_ratio == pytest.approx(theirs["information_ratio"], abs=1e-9)
+    assert ours.max_drawdown == pytest.approx(theirs["max_drawdown"], abs=1e-9)
+    assert ours.total_return == pytest.approx(returns.sum(), abs=1e-12)
+
+
+def test_correlations_are_qlibs():
+    from kronos_lab.backtesting.trading.portfolio import quiet_qlib
+    from kronos_lab.evaluation.ranking import daily_correlation
+
+    with quiet_qlib():
+        from qlib.contrib.eva.alpha import calc_ic
+
+    random, days = np.random.default_rng(0), pd.bdate_range("2024-07-01", periods=20)
+    score, label = (
+        pd.DataFrame(random.normal(size=(20, 30)).round(1), days, list(range(30))) for _ in range(2)
+    )  # rounded: ties
+    score = score.mask(random.random(score.shape) < 0.1)
+    long = [frame.rename_axis(index="datetime", columns="instrument").stack() for frame in (score, label)]
+    both = pd.concat(long, axis=1, keys=["score", "label"]).dropna()
+    ic, rank_ic = calc_ic(both["score"], both["label"])
+    for theirs, method in ((ic, "pearson"), (rank_ic, "rank")):
+        np.testing.assert_allclose(daily_correlation(score, label, method), theirs, rtol=0, atol=1e-9)
+
+
 def test_a_loss_on_the_first_day_is_a_drawdown():
     assert drawdown(series(-0.1, 0.05)).to_list() == pytest.approx([-0.1, 0.9 * 1.05 - 1])
 

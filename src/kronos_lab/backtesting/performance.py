@@ -41,17 +41,24 @@ def sessions_per_year(calendar: pd.DatetimeIndex) -> float:
     return (len(days) - 1) / ((days[-1] - days[0]).days / DAYS_PER_YEAR)
 
 
-def performance(returns_L: pd.Series, per_year: float) -> Performance:
-    """Figures of a series of daily returns; `per_year` as `sessions_per_year` gives it."""
+def performance(returns_L: pd.Series, per_year: float, compounded: bool = True) -> Performance:
+    """Figures of a series of daily returns.
+
+    With `per_year=238` and `compounded=False` they are those of qlib's `risk_analysis`.
+
+    Args:
+        returns_L: daily, as fractions.
+        per_year: as `sessions_per_year` gives it.
+        compounded: whether the equity of drawdown and total return is reinvested; False: returns are summed.
+    """
     mean = float(returns_L.mean()) * per_year
     deviation = float(returns_L.std(ddof=1)) * per_year**0.5
-    equity = equity_curve(returns_L)
     return Performance(
         annual_return=mean,
         annual_volatility=deviation,
         information_ratio=mean / deviation if deviation > 0 else float("nan"),
-        max_drawdown=float(drawdown(returns_L).min()),
-        total_return=float(equity.iloc[-1]) - 1,
+        max_drawdown=float((drawdown(returns_L) if compounded else summed_drawdown(returns_L)).min()),
+        total_return=float(equity_curve(returns_L).iloc[-1]) - 1 if compounded else float(returns_L.sum()),
         sessions=len(returns_L),
     )
 
@@ -93,6 +100,12 @@ def drawdown(returns_L: pd.Series) -> pd.Series:
     """Distance of the compounded equity below its highest point so far (its start included), ≤ 0."""
     equity = equity_curve(returns_L)
     return equity / equity.cummax().clip(lower=1.0) - 1
+
+
+def summed_drawdown(returns_L: pd.Series) -> pd.Series:
+    """Distance of the summed returns below their highest sum so far, ≤ 0; as in qlib the start does not count."""
+    total = returns_L.cumsum()
+    return total - total.cummax()
 
 
 def equal_weight_return(close_LN: pd.DataFrame, member_LN: np.ndarray) -> pd.Series:

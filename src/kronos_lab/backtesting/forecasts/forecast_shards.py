@@ -97,8 +97,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[StoredForecasts]:
+def read_forecasts(
+    folder: Path, fields: Sequence[str] = FIELDS, only: list[tuple[str, str, Any]] | None = None
+) -> Iterator[StoredForecasts]:
     """The shards of a finished forecast, one at a time.
+
+    Args:
+        folder: of the shards.
+        fields: of the bars to read.
+        only: conditions on `symbol` and `date` that the series meet, as pyarrow's filters; None: all series.
 
     Raises:
         InputError: there are none, see `read_manifest`, or not all of the fields were kept.
@@ -112,7 +119,7 @@ def read_forecasts(folder: Path, fields: Sequence[str] = FIELDS) -> Iterator[Sto
         of_paths = [CLOSE_RETURN if name == "close" and CLOSE_RETURN in known else name for name in fields]
         if missing := [name for name in of_paths if name not in known]:
             raise InputError(f"{folder} holds closes only, no {', '.join(missing)}: backtest.store=bars keeps them")
-        table = pq.read_table(file, columns=["symbol", "date", "last_close", *scale, *of_paths])
+        table = pq.read_table(file, columns=["symbol", "date", "last_close", *scale, *of_paths], filters=only)
         stored = [table[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in of_paths]
         last_close_B = table["last_close"].to_numpy()
         yield StoredForecasts(

@@ -68,7 +68,7 @@ def simulate(
     check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange)
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
     market.serve_qlib()
-    with _quiet_qlib():
+    with quiet_qlib():
         trader, executor = _strategy_and_executor(score_LN, strategy, exchange, account, sessions)
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
         daily, positions = executor.trade_account.get_portfolio_metrics()
@@ -226,7 +226,7 @@ def _amounts(market: Market, trades: pd.DataFrame) -> pd.Series:
 
 
 @contextlib.contextmanager
-def _quiet_qlib() -> Iterator[None]:
+def quiet_qlib() -> Iterator[None]:
     """Without the notice gym prints when qlib imports it, and numpy's about sessions without an order."""
     with contextlib.redirect_stderr(io.StringIO()):
         import qlib.contrib.strategy  # noqa: F401
