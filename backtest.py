@@ -41,7 +41,8 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.scores.signals import check_signal
     from kronos_lab.backtesting.trading.portfolio import check_tradable
-    from kronos_lab.data.settings import positive_number, switch
+    from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
+    from kronos_lab.data.settings import positive_number, switch, whole_number
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.configured_forecaster import configured_forecaster
     from kronos_lab.runs.console import quiet_libraries
@@ -59,6 +60,7 @@ def main(cfg: DictConfig) -> None:
     window = candidates.window(cfg.data, cfg.data_without_run)
     cfg.data = asdict(window)
     account, store = positive_number("backtest.account", cfg.backtest.account), check_store(cfg.backtest.store)
+    portfolios = whole_number("backtest.random_portfolios", cfg.backtest.random_portfolios, 0)
     if rank() == 0:
         save_config(folder, cfg)
     sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
@@ -104,7 +106,8 @@ def main(cfg: DictConfig) -> None:
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])
     traded = trade_each(market, scores, strategy, exchange, account)
-    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed)
+    random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
+    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random)
     finish_backtest(
         folder,
         results,

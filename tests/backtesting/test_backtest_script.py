@@ -24,6 +24,7 @@ COMMANDS: dict[str, list[str]] = {
         "name=all",
         "logger=csv",
         "backtest.start=2024-12-25",
+        "backtest.random_portfolios=0",
         "exchange.limit_threshold=null",
         "signal=original_z",
         "signal.which=mean",
@@ -59,6 +60,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "paid to buy": ([*SMALL, "exchange.open_cost=-1"], "exchange.open_cost=-1 is not a fraction"),
     "limits": ([*SMALL, "exchange.limit_threshold=['$open >','$open < 0']"], "qlib cannot read '$open >'"),
     "no cash": ([*SMALL, "backtest.account=0"], "backtest.account=0 must be a number above 0"),
+    "half a portfolio": (
+        [*SMALL, "backtest.random_portfolios=0.5"],
+        "backtest.random_portfolios=0.5 must be a whole number, at least 0",
+    ),
     "no start": ([*SMALL, "backtest.start=foo"], "backtest.start=foo is no date: write it as 2024-06-30"),
     "no end": ([*SMALL, "backtest.end=20241399"], "backtest.end=20241399 is no date: write it as 2024-06-30"),
     "backwards": ([*SMALL, "backtest.start=2024-12-10", "backtest.end=2024-12-02"], "backtest.end=2024-12-02"),
@@ -164,6 +169,30 @@ def test_another_cost_costs_no_forecasts(runs):
     assert pd.read_parquet(folder / "signals.parquet").equals(pd.read_parquet(first / "signals.parquet"))
     costs = [pd.read_parquet(run / "portfolio.parquet")["cost"].sum() for run in (folder, first)]
     assert costs[0] < costs[1]
+
+
+def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
+    """In the order they ran: csi300, the same days at another cost, another universe, other weights, days in summer."""
+    lines = [json.loads(line) for line in (runs["folder"] / "trials.jsonl").read_text().splitlines()]
+    assert [line["run"] for line in lines] == [f"backtest/{name}" for name in COMMANDS]  # none of what was refused
+    counted = {}
+    for name, line in zip(COMMANDS, lines, strict=True):
+        trials = json.loads((finished(runs, name) / "metrics.json").read_text())["trials"]
+        counted[name] = trials["trials"]
+        assert line["sharpe"] == trials["sharpe_ratio"]
+    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1}
+    said = {name: " ".join(runs[name]["out"].split()) for name in COMMANDS}  # lines are broken at 120 letters
+    assert "Probabilistic Sharpe ratio" in said["csi300"] and "one of at least 2 trials" in said["cheaper"]
+    assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()
+    headline = json.loads((finished(runs, "cheaper") / "summary.json").read_text())["headline"]
+    assert headline["trials"] == 2 and 0 <= headline["annual_return_percentile"] <= 100
+
+
+def test_random_portfolios_are_a_hundred_or_none(runs):
+    assert pd.read_parquet(finished(runs, "csi300") / "random_portfolios.parquet").shape[1] == 1 + 100
+    assert "of 100 random portfolios of the same turnover" in " ".join(runs["csi300"]["out"].split())
+    assert not (finished(runs, "all") / "random_portfolios.parquet").exists()
+    assert "random portfolios" not in runs["all"]["out"]
 
 
 def test_the_screen_says_what_was_used_and_what_came_out(runs):

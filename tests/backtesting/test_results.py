@@ -20,6 +20,7 @@ def backtest(small_market) -> Any:
     from kronos_lab.backtesting.forecasts.coverage import daily_coverage
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+    from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
     from kronos_lab.backtesting.trading.strategies import TopkDropout
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.evaluation.ranking import open_to_open_return
@@ -48,7 +49,8 @@ def backtest(small_market) -> Any:
     rows = windows.signal_rows(np.arange(len(windows)))
     coverage = daily_coverage(windows.bars, rows, symbols, member.to_numpy()).loc[score.index]
     against = benchmarks(small_market, UNIVERSE, INDEX)
-    return evaluate(small_market, traded, against, coverage, HORIZON, ["inside pretraining: mind this"], 1)
+    random = random_portfolios(small_market, score, traded[OURS].ledger, exchange, 1e7, 30, 1)
+    return evaluate(small_market, traded, against, coverage, HORIZON, ["inside pretraining: mind this"], 1, random)
 
 
 def with_ledger(backtest: Any, ledger: Any) -> dict[str, Any]:
@@ -102,31 +104,47 @@ def test_the_verdict_says_what_the_figures_do(backtest):
     nothing = deepcopy(backtest.metrics)
     nothing["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": 0.4, "detectable": 0.0123, "days": 100}
     nothing["excess"]["equal_weight"]["with_cost"] |= {"p": 0.3}
-    for name, row in nothing["baselines"].items():
-        row["excess"]["annual_return"] = 0.123 if name == "momentum, 5 sessions" else -0.1
-        row |= {"return_less": {"p": 0.5, "annual_return": 0.1}}
+    nothing["superiority"] |= {"strongest": "momentum", "excess_of_strongest": 0.123, "p": 0.5}
+    place = nothing["random_portfolios"]["excess"]["equal_weight"]
+    place["annual_return"]["better"], place["information_ratio"]["better"] = 12, 9
     assert verdict(nothing) == [
         "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
         "below 0.012 cannot be told from zero.",
         "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
-        "The best of 5 rules without a model, momentum, 5 sessions, had an excess of +12.3% a year: the scores cannot "
-        "be told from it (p 1, for the best of 5).",
+        "Of equal weight and 5 rules without a model the strongest was momentum, with an excess of +12.3% a year: the "
+        "scores cannot be told from it (SPA test, p 0.5).",
+        "12 of 30 random portfolios of the same turnover earned more, 9 had a higher information ratio over equal "
+        "weight.",
     ]
-    beaten = deepcopy(nothing)
-    beaten["baselines"]["low volatility"]["excess"]["annual_return"] = 9.0
-    beaten["baselines"]["low volatility"]["return_less"] |= {"p": 0.004, "annual_return": -8.0}
-    assert verdict(beaten)[-1] == (
-        "The best of 5 rules without a model, low volatility, had an excess of +900.0% a year: the scores earned less, "
-        "beyond chance (p 0.02, for the best of 5)."
+    apart = nothing["superiority"]
+    apart |= {"p": 0.02, "p_better": 0.9, "p_worse": 0.01}
+    assert verdict(nothing)[2].endswith("the scores earned less than the best, beyond chance (SPA test, p 0.02).")
+    apart |= {"p": 0.02, "p_better": 0.01, "p_worse": 0.9}
+    assert verdict(nothing)[2].endswith("the scores earned more than any, beyond chance (SPA test, p 0.02).")
+    trials = {"trials": 1, "probability": 0.871}
+    assert verdict(nothing | {"trials": trials})[-1] == (
+        "Probabilistic Sharpe ratio 0.87: the confidence that the true excess over equal weight is above zero, as the "
+        "only trial on these sessions that is known of."
     )
-    beaten["baselines"] = {"this signal": beaten["baselines"]["this signal"]}
-    assert len(verdict(beaten)) == 2
+    deflated = verdict(nothing | {"trials": trials | {"trials": 7}})[-1]
+    assert deflated.startswith("Deflated Sharpe ratio 0.87") and "one of at least 7 trials" in deflated
     short = deepcopy(nothing)
     short["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": float("nan"), "reason": "9 days are few"}
     short["excess"]["equal_weight"]["with_cost"] |= {"p": float("nan")}
-    for row in short["baselines"].values():
-        row["return_less"] = {"p": float("nan"), "annual_return": 0.1}
+    short |= {"superiority": None, "trials": {"trials": 1, "probability": float("nan")}}
+    del short["random_portfolios"]
     assert verdict(short) == ["Whether the scores order the names better than chance cannot be said: 9 days are few."]
+
+
+def test_scores_that_know_something_stand_above_the_random_portfolios(backtest):
+    random = backtest.metrics["random_portfolios"]
+    assert random["portfolios"] == 30
+    assert list(random["excess"]) == ["equal_weight", "index"]
+    for place in random["excess"]["equal_weight"].values():
+        assert place["percentile"] > 90 and place["better"] < 3
+        assert place["low"] < place["median"] < place["high"]
+    assert random["excess"]["equal_weight"]["annual_return"]["median"] < 0  # they pay costs, equal weight none
+    assert random["turnover"] == pytest.approx(backtest.metrics["trading"]["turnover_per_session"], rel=0.1)
 
 
 def test_excess_is_the_daily_difference_and_costs_are_what_lies_between(backtest, small_market):
@@ -216,6 +234,9 @@ def test_tables_and_metrics_are_read_back_as_they_were(backtest, tmp_path):
     portfolio = pd.read_parquet(tmp_path / "portfolio.parquet").set_index("date")
     pd.testing.assert_frame_equal(portfolio, backtest.ledger.daily, check_freq=False)
     assert len(pd.read_parquet(tmp_path / "trades.parquet")) == metrics["trading"]["fills"]
+    random = pd.read_parquet(tmp_path / "random_portfolios.parquet").set_index("date")
+    np.testing.assert_array_equal(random, backtest.random.net_return_LR)
+    assert metrics["random_portfolios"] == backtest.metrics["random_portfolios"]
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -255,6 +276,37 @@ def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
     assert "csi300 &lt;small&gt;" in page
     assert "<dt>Signal</dt><dd>horizon 5</dd>" in page
     assert "nan" not in re.sub(r"data:image[^\"]+", "", page)
+
+
+def test_the_page_says_how_much_may_be_luck(backtest):
+    from kronos_lab.backtesting.report.luck_part import luck_part
+    from kronos_lab.backtesting.report.page import baselines_table
+
+    trials = {"trials": 3, "probability": 0.6, "sharpe_ratio": 0.05, "sessions": 100, "skew": 0.1, "kurtosis": 3.0}
+    metrics = backtest.metrics | {"trials": trials | {"expected_maximum": 0.0456}}
+    table, part = baselines_table(metrics), luck_part(metrics)
+    (row,) = part.rows
+    assert len(row) == len(table.rows[0]) and row[0] == "30 random portfolios, median"
+    excess = metrics["random_portfolios"]["excess"]["equal_weight"]["annual_return"]
+    assert row[-1] == f"ours: percentile {excess['percentile']:.0f}"
+    of_random, tested, counted = part.lines
+    assert "over the price index" in of_random and "Their turnover is that of ours" in of_random
+    assert tested.startswith("SPA test against equal weight and 5 rules: ours less the strongest, ")
+    assert tested.endswith("blocks of 5 sessions.")
+    assert counted == (
+        "Deflated Sharpe ratio 0.60, at least 3 trials: Sharpe ratio 0.050 a session over 100 sessions, skewness 0.10, "
+        "kurtosis 3.00; the best of so many without skill: 0.046."
+    )
+    alone = luck_part(metrics | {"trials": metrics["trials"] | {"trials": 1}}).lines[-1]
+    assert alone.startswith("Probabilistic Sharpe ratio 0.60, at least 1 trial: ") and "without skill" not in alone
+    few = luck_part(metrics | {"superiority": metrics["superiority"] | {"reason": "9 sessions are few"}}).lines[1]
+    assert few == "SPA test against equal weight and 5 rules: no p, 9 sessions are few."
+    without = {key: value for key, value in backtest.metrics.items() if key != "random_portfolios"}
+    assert luck_part(without | {"superiority": None}) == ([], [])
+
+
+def test_the_page_has_luck_beside_the_rules(page):
+    assert page.index("Low volatility") < page.index("30 random portfolios, median") < page.index("SPA test against")
 
 
 def test_names_that_stopped_trading_while_held_are_a_warning(backtest, small_market):

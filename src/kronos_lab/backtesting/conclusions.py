@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kronos_lab.backtesting.baselines import PARENT, RULES
+from kronos_lab.backtesting.baselines import PARENT
 from kronos_lab.backtesting.score_quality import NEXT_SESSION
 from kronos_lab.evaluation.inference import CONFIDENCE, INDEPENDENT_STRETCHES
 
@@ -27,6 +27,14 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
         flat[f"information_ratio_{name}_with_cost"] = excess["with_cost"]["information_ratio"]
     flat["turnover_per_session"] = metrics["trading"]["turnover_per_session"]
     flat["coverage_mean"] = metrics["coverage"]["mean"]
+    if metrics.get("superiority"):
+        flat["superiority_p"] = metrics["superiority"]["p"]
+    if "random_portfolios" in metrics:
+        for figure, place in metrics["random_portfolios"]["excess"]["equal_weight"].items():
+            flat[f"{figure}_percentile"] = place["percentile"]
+    if "trials" in metrics:
+        flat["trials"] = float(metrics["trials"]["trials"])
+        flat["deflated_sharpe_ratio"] = metrics["trials"]["probability"]
     return flat
 
 
@@ -51,10 +59,9 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
         said.append(
             f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
         )
-    beside = metrics["baselines"]
-    if PARENT in beside:
-        said += _beside_parent(beside[PARENT])
-    return said + _beside_rules({name: row for name, row in beside.items() if name in RULES})
+    if PARENT in metrics["baselines"]:
+        said += _beside_parent(metrics["baselines"][PARENT])
+    return said + luck(metrics)
 
 
 def _beside_parent(parent: Mapping[str, Any]) -> list[str]:
@@ -71,22 +78,46 @@ def _beside_parent(parent: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _beside_rules(rules: Mapping[str, Any]) -> list[str]:
-    """The scores beside the best of the rules. That one was chosen afterwards, so its p is times their number."""
-    if not rules:
-        return []
-    strongest = max(rules, key=lambda name: rules[name]["excess"]["annual_return"])
-    earned, less = rules[strongest]["excess"]["annual_return"], rules[strongest]["return_less"]
-    if not np.isfinite(less["p"]):
-        return []
-    p = min(1.0, less["p"] * len(rules))
+def luck(metrics: Mapping[str, Any]) -> list[str]:
+    """What the excess is worth beside rules, beside random portfolios and among trials, a sentence each."""
+    found = [_beside_strongest(metrics.get("superiority")), _beside_random(metrics.get("random_portfolios"))]
+    return [sentence for sentence in [*found, _among_trials(metrics.get("trials"))] if sentence]
+
+
+def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
+    if not figures or not np.isfinite(figures["p"]):
+        return None
     apart = "the scores cannot be told from it"
-    if p <= 1 - CONFIDENCE:
-        apart = f"the scores earned {'more' if less['annual_return'] > 0 else 'less'}, beyond chance"
-    return [
-        f"The best of {len(rules)} rules without a model, {strongest}, had an excess of {earned:+.1%} a year: {apart} "
-        f"(p {p:.2g}, for the best of {len(rules)})."
-    ]
+    if figures["p"] <= 1 - CONFIDENCE:
+        better = figures["p_better"] < figures["p_worse"]
+        apart = "the scores earned more than any" if better else "the scores earned less than the best"
+        apart += ", beyond chance"
+    return (
+        f"Of equal weight and {figures['rules']} rules without a model the strongest was {figures['strongest']}, with "
+        f"an excess of {figures['excess_of_strongest']:+.1%} a year: {apart} (SPA test, p {figures['p']:.2g})."
+    )
+
+
+def _beside_random(figures: Mapping[str, Any] | None) -> str | None:
+    if not figures or not np.isfinite(figures["excess"]["equal_weight"]["annual_return"]["better"]):
+        return None
+    place = figures["excess"]["equal_weight"]
+    return (
+        f"{place['annual_return']['better']} of {figures['portfolios']} random portfolios of the same turnover earned "
+        f"more, {place['information_ratio']['better']} had a higher information ratio over equal weight."
+    )
+
+
+def _among_trials(figures: Mapping[str, Any] | None) -> str | None:
+    if not figures or not np.isfinite(figures["probability"]):
+        return None
+    name, trials = "Probabilistic", "the only trial on these sessions that is known of"
+    if figures["trials"] > 1:
+        name, trials = "Deflated", f"one of at least {figures['trials']} trials on these sessions"
+    return (
+        f"{name} Sharpe ratio {figures['probability']:.2f}: the confidence that the true excess over equal weight is "
+        f"above zero, as {trials}."
+    )
 
 
 def conventions(per_year: float) -> dict[str, str]:
@@ -117,6 +148,15 @@ def conventions(per_year: float) -> dict[str, str]:
         "names; long-short is a diagnostic: shares cannot be sold short at will, and nothing is paid",
         "baselines": "on the rows that were forecast, from closes up to the signal day, with the same strategy, "
         "exchange and account; a name a rule knows nothing of has its median score",
+        "random_portfolios": "names drawn by lot from the rows that were forecast; on each session about the share of "
+        "the holdings is sold that the portfolio sold, and as many names and as much cash are held; same exchange",
+        "superiority": "Hansen's test for superior predictive ability (SPA) of net excess, stationary bootstrap with "
+        "blocks of at least the horizon; p is twice the smaller of two: that one rule at least (or equal weight) is as "
+        "good, and that none is better",
+        "deflated_sharpe_ratio": "Bailey and López de Prado (2014), of the net excess over equal weight per session; "
+        "trials are the different evaluations of this universe and market on sessions that overlap these, as "
+        "outputs/trials.jsonl lists them: what was tried elsewhere is not known; of one trial it is the probabilistic "
+        "Sharpe ratio",
         "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",
         "coverage": "members scored / members not suspended that day",
     }

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import headline, verdict
-from kronos_lab.backtesting.forecasts.candidates import Candidates
+from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX, Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
+from kronos_lab.backtesting.luck import among_trials
 from kronos_lab.backtesting.report.figures import draw_figures
+from kronos_lab.backtesting.report.luck_part import luck_part
 from kronos_lab.backtesting.report.page import headline_table, write_report
 from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
@@ -58,6 +60,8 @@ def finish_backtest(
         logger: where figures go besides the folder.
         started: `time.time()` when the run began.
     """
+    own = {name: fingerprint for name, fingerprint in weights.items() if not name.endswith(PARENT_SUFFIX)}
+    results = _counted(folder, results, market, settings, own)  # with its parent beside it, it is no other trial
     days, figures = results.score_LN.index, headline(results.metrics)
     save_tables(folder, results)
     save_report(
@@ -94,10 +98,23 @@ def finish_backtest(
     _print_headline(folder, results)
 
 
+def _counted(
+    folder: Path, results: Results, market: Market, settings: Mapping[str, Any], weights: Mapping[str, str]
+) -> Results:
+    """The results with `trials` among their figures, see `among_trials`."""
+    net = results.ledger.daily["net_return"]
+    excess = (net - results.against["equal_weight"].returns.reindex(net.index)).dropna()
+    if excess.empty:
+        return results
+    figures, warnings = among_trials(folder, excess, market, settings, weights)
+    return replace(results, metrics=results.metrics | {"trials": figures}, warnings=[*results.warnings, *warnings])
+
+
 def save_tables(folder: Path, results: Results) -> None:
     """`metrics.json`, `signals.parquet` (date, symbol, score), and the ledger as three tables, see `Ledger`.
 
-    `portfolio.parquet` has a row per session, `holdings.parquet` per session and name, `trades.parquet` per fill.
+    `portfolio.parquet` has a row per session, `holdings.parquet` per session and name, `trades.parquet` per fill. Where
+    there are random portfolios, `random_portfolios.parquet` has a row per session and a column of returns for each.
     """
     write_json(folder / METRICS_FILE, {**results.metrics, "warnings": results.warnings})
     tables = {
@@ -106,6 +123,9 @@ def save_tables(folder: Path, results: Results) -> None:
         "holdings": results.ledger.holdings,
         "trades": results.ledger.trades,
     }
+    if results.random is not None:
+        net_return_LR = results.random.net_return_LR
+        tables["random_portfolios"] = net_return_LR.rename(columns=str).rename_axis("date").reset_index()
     for name, table in tables.items():
         partial = folder / f"{name}.parquet.partial"
         table.to_parquet(partial, index=False)
@@ -135,6 +155,7 @@ def save_report(
         lead=lead,
         verdict=verdict(results.metrics),
         metrics=results.metrics,
+        luck=luck_part(results.metrics),
         figures=figures,
         warnings=results.warnings,
         facts=facts,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kronos_lab.backtesting.baselines import OURS, Traded, against_baselines
 from kronos_lab.backtesting.conclusions import conventions
+from kronos_lab.backtesting.luck import beside_random, beside_strongest
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
     performance,
@@ -18,6 +19,7 @@ from kronos_lab.backtesting.performance import (
 )
 from kronos_lab.backtesting.score_quality import ScoreQuality, score_quality
 from kronos_lab.backtesting.trading.portfolio import Ledger
+from kronos_lab.backtesting.trading.random_portfolios import RandomPortfolios
 from kronos_lab.data.market import Market
 
 FEW_SESSIONS = 60  # a quarter: what is earned in less says little about a year
@@ -65,8 +67,10 @@ class Results:
         against: benchmarks by name, see `benchmarks`.
         quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
-        metrics: all figures, see `measure`, and `baselines`, see `against_baselines`.
+        metrics: all figures, see `measure`, and `baselines`, see `against_baselines`, `superiority`, see
+            `beside_strongest`, `random_portfolios`, see `beside_random`.
         warnings: what to know before reading them.
+        random: portfolios of names drawn by lot; None where there are none.
     """
 
     traded: Mapping[str, Traded]
@@ -75,6 +79,7 @@ class Results:
     coverage: pd.DataFrame
     metrics: dict[str, Any]
     warnings: list[str]
+    random: RandomPortfolios | None = None
 
     @property
     def score_LN(self) -> pd.DataFrame:
@@ -95,6 +100,7 @@ def evaluate(
     horizon: int,
     warnings: list[str],
     seed: int,
+    random: RandomPortfolios | None = None,
 ) -> Results:
     """Everything there is to say about scores and what trading them did; `seed` is that of the bootstrap."""
     score_LN, ledger = traded[OURS]
@@ -102,10 +108,14 @@ def evaluate(
     metrics = measure(market, quality, ledger, against, coverage, seed)
     equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
     metrics["baselines"] = against_baselines(market, traded, equal, horizon, per_year, seed)
+    metrics["superiority"] = beside_strongest(traded, equal, horizon, per_year, seed)
+    if random is not None:
+        returns = {name: benchmark.returns for name, benchmark in against.items()}
+        metrics["random_portfolios"] = beside_random(ledger.daily["net_return"], random, returns, per_year)
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
-    return Results(traded, against, quality, coverage, metrics, warnings)
+    return Results(traded, against, quality, coverage, metrics, warnings, random)
 
 
 def measure(

@@ -178,7 +178,7 @@ def interval(mean: float, resampled: pd.Series | np.ndarray, days: int, overlap:
     """The central 95 % of resampled means, as wide as it must be to hold the true mean that often.
 
     Resampled means vary less than means do: blocks cut what reaches over their ends, and their centre is the mean of
-    few days. How much less is known for days that overlap as these do, see `_widening`.
+    few days. How much less is known for days that overlap as these do, see `widening`.
 
     Args:
         mean: of the days as they are.
@@ -194,16 +194,21 @@ def interval(mean: float, resampled: pd.Series | np.ndarray, days: int, overlap:
     if not len(values) or not math.isfinite(mean):
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    wider = _widening(days, overlap, block_of(days, overlap))
+    wider = widening(days, overlap, block_of(days, overlap))
     return mean + wider * (float(low) - mean), mean + wider * (float(high) - mean)
 
 
 @lru_cache(maxsize=32)
-def _widening(days: int, overlap: int, block: int) -> float:
+def widening(days: int, overlap: int, block: int) -> float:
     """By what an interval of resampled means must be stretched to hold a true mean of 0 as often as it says.
 
     The variance of a stationary bootstrap's mean is known without resampling: circular autocovariances, weighted by
     the chance that two days so far apart are of one block (Politis and Romano, 1994).
+
+    Args:
+        days: number of days.
+        overlap: see `hac_mean`.
+        block: mean length of a block in days.
     """
     lag_L = np.arange(days)
     weight_L = (1 - lag_L / days) * (1 - 1 / block) ** lag_L * np.where(lag_L == 0, 1, 2) / days

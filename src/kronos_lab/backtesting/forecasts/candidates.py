@@ -25,6 +25,8 @@ from kronos_lab.runs.summary import read_summary
 
 log = logging.getLogger(__name__)
 
+PARENT_SUFFIX = "_parent"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -151,4 +153,4 @@ def _parent(candidate: Candidate, outputs: Path) -> Candidate | None:
     except InputError as error:
         raise InputError(f"its parent is not found ({error}): backtest.parent=false leaves it out") from error
     log.info("parent      %s", found.title)
-    return Candidate(found, training_config(found), "_parent")
+    return Candidate(found, training_config(found), PARENT_SUFFIX)

@@ -50,7 +50,7 @@ def _picks(day: pd.Timestamp, score_N: pd.Series, seed: int) -> list[tuple[str, 
 def _case(
     market: Market, folders: Sequence[Path], title: str, symbol: str, day: pd.Timestamp, horizon: int
 ) -> ForecastCase:
-    position = int(market.calendar.get_loc(day))
+    position = int(market.calendar.searchsorted(day))
     bars = market.wide(list(FIELDS), [symbol])
     known = pd.DataFrame({field: bars[field][symbol] for field in FIELDS})
     stamps = market.calendar[position + 1 : position + 1 + horizon]

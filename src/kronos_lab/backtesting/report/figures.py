@@ -9,6 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from kronos_lab.backtesting.luck import growth_band
 from kronos_lab.backtesting.performance import drawdown, equity_curve
 from kronos_lab.backtesting.results import Results
 
@@ -23,7 +24,7 @@ WIDTH = 9.2  # inches
 
 def draw_figures(results: Results) -> dict[str, Figure]:
     """All figures of the report by name."""
-    daily = results.ledger.daily
+    daily, random = results.ledger.daily, results.random
     net, gross = daily["net_return"], daily["gross_return"]
     returns = {
         BENCHMARK_NAMES[name]: benchmark.returns.reindex(net.index).fillna(0.0)
@@ -36,7 +37,7 @@ def draw_figures(results: Results) -> dict[str, Figure]:
         if which.kind == "rank_ic" and which.label == "open_to_open" and str(which.horizon) in main
     }
     return {
-        "equity": equity_figure(net, gross, returns),
+        "equity": equity_figure(net, gross, returns, None if random is None else growth_band(random.net_return_LR)),
         "excess": excess_figure(net, gross, returns),
         "rank_ic": rank_ic_figure(rank_ic),
         "order": order_figure(results.metrics["decay"], results.metrics["groups"]["mean"]),
@@ -45,13 +46,16 @@ def draw_figures(results: Results) -> dict[str, Figure]:
     }
 
 
-def equity_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.Series]) -> Figure:
+def equity_figure(
+    net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.Series], band: pd.DataFrame | None = None
+) -> Figure:
     """Growth of 1 with and without cost beside the benchmarks, and the falls below the highest point so far.
 
     Args:
         net: daily returns after costs.
         gross: daily returns before costs.
         benchmarks: daily returns by label, on the same days.
+        band: of the growth of random portfolios, see `growth_band`; None for none.
     """
     figure, (growth, falls) = _figure(rows=2, height=5.2, ratios=(2.2, 1))
     _line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio, with cost", zorder=3)
@@ -61,6 +65,9 @@ def equity_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.
     for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
         _line(growth, equity_curve(returns), color=colour, linewidth=1.2, label=label)
         _line(falls, 100 * drawdown(returns), color=colour, linewidth=0.9)
+    if band is not None:
+        style: dict[str, Any] = {"color": MUTED, "alpha": 0.18, "linewidth": 0, "zorder": 0}
+        growth.fill_between(band.index, band["low"], band["high"], label="random portfolios, 5–95 %", **style)
     falls.yaxis.set_major_formatter(PercentFormatter())
     _finish(growth, "Growth of 1", level=1)
     _finish(falls, "Below the highest point so far")

@@ -36,6 +36,13 @@ class Table(NamedTuple):
     note: str
 
 
+class LuckPart(NamedTuple):
+    """What the table of rules has besides them: a row of random portfolios (or none), and lines under it."""
+
+    rows: Sequence[Sequence[str]]
+    lines: Sequence[str]
+
+
 def write_report(
     path: Path,
     *,
@@ -43,6 +50,7 @@ def write_report(
     lead: str,
     verdict: Sequence[str],
     metrics: Mapping[str, Any],
+    luck: LuckPart,
     figures: Mapping[str, Figure],
     warnings: Sequence[str],
     facts: Mapping[str, str],
@@ -56,6 +64,7 @@ def write_report(
         lead: one sentence under it.
         verdict: what is known after all, in sentences.
         metrics: as `results.measure` gives them.
+        luck: see `luck_part`.
         figures: "equity", "excess", "rank_ic", "order", "trading", "coverage".
         warnings: what to know before reading on.
         facts: what was run: market, checkpoint, ...
@@ -80,6 +89,7 @@ def write_report(
         order=order_sentence(metrics),
         years=years_table(metrics),
         baselines=baselines_table(metrics),
+        luck=luck,
         trading=trading_table(metrics),
         coverage=coverage_sentence(metrics),
         facts=facts,

@@ -22,10 +22,14 @@ class StampDutyExchange(Exchange):
         super().__init__(**arguments)
         self._rate = pd.Series(list(rate_since.values()), pd.DatetimeIndex(list(rate_since))).sort_index()
 
+    def stamp_duty(self, session: pd.Timestamp) -> Any:
+        """Fraction of the value that a sale of this session pays, float."""
+        return self._rate.asof(session)
+
     def _calc_trade_info_by_order(
         self, order: Order, position: Any, dealt_order_amount: dict[str, float]
     ) -> tuple[float, float, float]:
         price, value, cost = super()._calc_trade_info_by_order(order, position, dealt_order_amount)
         if order.direction == Order.SELL:
-            cost += value * self._rate.asof(order.start_time)
+            cost += value * self.stamp_duty(order.start_time)
         return price, value, cost
