@@ -26,6 +26,7 @@ def main(cfg: DictConfig) -> None:
     """Run one backtest as configured by `conf/backtest.yaml`."""
     import time
     from dataclasses import asdict
+    from functools import partial
     from pathlib import Path
     from typing import Any, cast
 
@@ -75,27 +76,28 @@ def main(cfg: DictConfig) -> None:
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
     against = benchmarks(market, universe, cfg.universe.benchmark)
+    calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
     weights: dict[str, str] = {}
     for candidate in candidates.all:
         models = candidate.checkpoint.load()
         fingerprints = candidate.fingerprints(*models)
         weights |= {f"{name}{candidate.suffix}": fingerprint for name, fingerprint in fingerprints.items()}
-        forecast_universe(
-            folder / candidate.folder,
-            instantiate(cfg.trainer),
-            market,
-            windows,
-            configured_forecaster(*models, window, cfg.forecast),
-            sampling,
+        forecast = partial(
+            forecast_universe,
+            make_trainer=instantiate(cfg.trainer),
+            market=market,
+            forecaster=configured_forecaster(*models, window, cfg.forecast),
             horizon=window.horizon,
-            paths=cfg.forecast.paths,
             batch_size=cfg.backtest_batch_size,
             seed=cfg.seed,
             store=store,
             origin={"weights": fingerprints, "market": market.fingerprint, "universe": universe},
             earlier=outputs if cfg.backtest.reuse else None,
         )
+        forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)
+        if candidate in candidates.own:
+            calibration.forecast(folder / candidate.calibration_folder, forecast)
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 
@@ -107,7 +109,8 @@ def main(cfg: DictConfig) -> None:
         scores |= baseline_scores(market, scores[OURS])
     traded = trade_each(market, scores, strategy, exchange, account)
     random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
-    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random)
+    calibrated = calibration.measure([folder / own.calibration_folder for own in candidates.own], cfg.seed)
+    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated)
     finish_backtest(
         folder,
         results,

@@ -109,6 +109,35 @@ def test_tables_and_pairs_convert_into_each_other(small_market):
     assert np.isnan(manifest.take(pd.DataFrame({"SH999999": [1.0]}, index=manifest.days[:1]))).all()
 
 
+def test_variances_are_those_of_the_closes(small_market):
+    """Of what lies between signal and exit, suspensions left out, and of the lookback."""
+    from small_market_store import SUSPENDED
+
+    manifest = make(small_market, universe="csi800")
+    close_LN = small_market.wide(["close"], small_market.symbols("csi800"), end=END)["close"]
+    realised_S, historical_S = manifest.realised_variance(HORIZON), manifest.historical_variance()
+    np.testing.assert_array_equal(np.isnan(realised_S), np.isnan(manifest.close_to_close_return(HORIZON)))
+    own = np.flatnonzero((manifest.symbol_S == SUSPENDED) & np.isfinite(realised_S))
+    for n in [*range(0, len(manifest), 397), *own]:
+        close = close_LN[manifest.symbol_S[n]].dropna()
+        here = close_LN.index.get_loc(manifest.stamp_S[n])
+        until = close.loc[close_LN.index[here + HORIZON] :].index[0]
+        within = np.log(close.loc[manifest.stamp_S[n] : until]).diff().dropna()
+        assert realised_S[n] == pytest.approx((within**2).sum(), rel=1e-4)
+        before = np.log(close.loc[: manifest.stamp_S[n]].iloc[-LOOKBACK:]).diff().dropna()
+        assert len(before) == LOOKBACK - 1 and historical_S[n] == pytest.approx((before**2).mean(), rel=1e-4)
+
+
+def test_signals_may_end_before_their_labels(small_market):
+    from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+    from kronos_lab.runs.provenance import WindowSettings
+
+    window = WindowSettings(LOOKBACK, HORIZON, max_gap=5, clip=5.0, rescale=False)
+    few = Manifest(small_market, "csi300", window, START, None, ManifestSize(None, None), signal_end="2024-04-05")
+    assert (few.days[0], few.days[-1]) == (pd.Timestamp(START), pd.Timestamp("2024-04-05"))
+    assert np.isfinite(few.close_to_close_return(HORIZON)).all()
+
+
 def test_what_cannot_be_compared_is_one_line(small_market):
     from kronos_lab.evaluation.manifest import ManifestSize
 

@@ -1,4 +1,4 @@
-"""What is said of a backtest: the figures one looks at first, a verdict in words, and how each figure is meant."""
+"""What is said of a backtest: the figures one looks at first, and a verdict in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from kronos_lab.backtesting.baselines import PARENT
+from kronos_lab.backtesting.calibration_sample import MODEL, SAMPLED
 from kronos_lab.backtesting.score_quality import NEXT_SESSION
-from kronos_lab.evaluation.inference import CONFIDENCE, INDEPENDENT_STRETCHES
+from kronos_lab.evaluation.inference import CONFIDENCE
+
+TOLD = "80"  # the interval that is spoken of, in per cent
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -35,6 +38,10 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
     if "trials" in metrics:
         flat["trials"] = float(metrics["trials"]["trials"])
         flat["deflated_sharpe_ratio"] = metrics["trials"]["probability"]
+    if "sample" in metrics.get("calibration", {}):
+        for sessions, figures in metrics["calibration"][MODEL]["returns"].items():
+            flat[f"covered_{TOLD}_{sessions}d"] = figures["coverage"][TOLD]["mean"]
+            flat[f"crps_skill_{sessions}d"] = figures["crps"]["skill"]
     return flat
 
 
@@ -120,43 +127,37 @@ def _among_trials(figures: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def conventions(per_year: float) -> dict[str, str]:
-    """How each kind of figure is computed, in words that stand beside it."""
-    return {
-        "annual_return": f"arithmetic mean per session × {per_year:.1f} sessions per year (the market's own calendar)",
-        "annual_volatility": f"standard deviation per session × √{per_year:.1f}",
-        "information_ratio": "annual return (or excess) over its annual volatility; cash at 0 % for returns that are "
-        "no excess",
-        "max_drawdown": "of the compounded equity, from its highest point so far",
-        "excess": "daily difference of returns; benchmarks pay no costs; an index is a price index, dividends excluded",
-        "equal_weight": "members of each day in equal parts, rebalanced daily, dividends included; suspended names "
-        "carry 0 until they trade",
-        "first_session": "the portfolio begins with cash at the open after the first signal; benchmarks count from "
-        "the close before it",
-        "turnover": "bought plus sold value over the account of the day before (two-sided)",
-        "participation": "value of a fill over what the market traded of its name that day; fills of unknown amounts "
-        "left out",
-        "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "
-        "afterwards",
-        "close_to_close": "close(t+h) / close(t) − 1, adjusted; not tradable, for the signal needs close(t)",
-        "t": "mean over its HAC standard error (Newey and West, lag max(h − 1, ⌈1.3 √days⌉)); p and the least rank IC "
-        "that could be told from 0 come from the distribution that this t has where nothing is known (fixed-b); "
-        "t apart: plain t of every h-th day, mean over all starts",
-        "interval": "95 %, stationary block bootstrap by day, stretched to hold a true mean of 0 as often as it says; "
-        f"none, and no p, under {INDEPENDENT_STRETCHES} horizons side by side",
-        "groups": "names of a day in ten groups by score, open to open over the next session, less the mean of all "
-        "names; long-short is a diagnostic: shares cannot be sold short at will, and nothing is paid",
-        "baselines": "on the rows that were forecast, from closes up to the signal day, with the same strategy, "
-        "exchange and account; a name a rule knows nothing of has its median score",
-        "random_portfolios": "names drawn by lot from the rows that were forecast; on each session about the share of "
-        "the holdings is sold that the portfolio sold, and as many names and as much cash are held; same exchange",
-        "superiority": "Hansen's test for superior predictive ability (SPA) of net excess, stationary bootstrap with "
-        "blocks of at least the horizon; p is twice the smaller of two: that one rule at least (or equal weight) is as "
-        "good, and that none is better",
-        "deflated_sharpe_ratio": "Bailey and López de Prado (2014), of the net excess over equal weight per session; "
-        "trials are the different evaluations of this universe and market on sessions that overlap these, as "
-        "outputs/trials.jsonl lists them: what was tried elsewhere is not known; of one trial it is the probabilistic "
-        "Sharpe ratio",
-        "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",
-        "coverage": "members scored / members not suspended that day",
-    }
+def calibration_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """How well the forecasts spread, in words, for each sampling and number of sessions; or why nobody knows."""
+    calibration = metrics.get("calibration")
+    if calibration is None:
+        return []
+    if "left_out" in calibration:
+        return [f"Calibration was left out: {calibration['left_out']}."]
+    return [
+        _spread(words, int(sessions), figures)
+        for name, words in SAMPLED.items()
+        if name in calibration
+        for sessions, figures in calibration[name]["returns"].items()
+    ]
+
+
+def _spread(sampled: str, sessions: int, figures: Mapping[str, Any]) -> str:
+    held, crps = figures["coverage"][TOLD], figures["crps"]
+    if not np.isfinite(held["p"]):
+        judged = f"whether that is chance cannot be said ({held['reason']})"
+    elif held["p"] > 1 - CONFIDENCE:
+        judged = f"no difference beyond error (p {held['p']:.2f}, it holds {held['low']:.1%} to {held['high']:.1%})"
+    elif held["mean"] > held["ideal"]:
+        judged = f"too wide (p {held['p']:.2g})"
+    else:
+        lowest, highest = figures["pit"][0], figures["pit"][-1]
+        judged = f"too narrow, or off the centre (p {held['p']:.2g}; "
+        judged += f"{lowest:.0%} lie in the lowest tenth of the paths, {highest:.0%} in the highest)"
+    better = "lower" if crps["skill"] > 0 else "higher"
+    apart = "no p" if not np.isfinite(crps["p"]) else f"p {crps['p']:.2g}"
+    return (
+        f"Over {sessions} session{'s' * (sessions != 1)} the central {TOLD} % of paths sampled {sampled} holds "
+        f"{held['mean']:.1%} of the outcomes, a perfect forecaster's {held['ideal']:.1%}: {judged}. Their CRPS is "
+        f"{abs(crps['skill']):.1%} {better} than that of the historical volatility ({apart})."
+    )

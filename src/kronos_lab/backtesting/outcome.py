@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kronos_lab.backtesting.conclusions import headline, verdict
+from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
 from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX, Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
+from kronos_lab.backtesting.report.calibration_figure import calibration_figure
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.luck_part import luck_part
 from kronos_lab.backtesting.report.page import headline_table, write_report
@@ -146,6 +147,8 @@ def save_report(
         settings: the resolved configuration as YAML.
     """
     figures = draw_figures(results)
+    if "sample" in results.metrics.get("calibration", {}):
+        figures["calibration"] = calibration_figure(results.metrics["calibration"])
     (folder / FIGURES_FOLDER).mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / FIGURES_FOLDER / f"{name}.png", dpi=DOTS_PER_INCH)
@@ -192,7 +195,7 @@ def _print_headline(folder: Path, results: Results) -> None:
     for line in lines:
         table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
     console.print(table)
-    for sentence in verdict(results.metrics):
+    for sentence in [*verdict(results.metrics), *calibration_sentences(results.metrics)]:
         console.print(escape(sentence), highlight=False)
     log.info("report      %s", folder / REPORT_FILE)
 

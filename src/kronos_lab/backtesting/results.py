@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.baselines import OURS, Traded, against_baselines
-from kronos_lab.backtesting.conclusions import conventions
+from kronos_lab.backtesting.conventions import calibration_conventions, conventions
 from kronos_lab.backtesting.luck import beside_random, beside_strongest
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
@@ -67,8 +67,9 @@ class Results:
         against: benchmarks by name, see `benchmarks`.
         quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
-        metrics: all figures, see `measure`, and `baselines`, see `against_baselines`, `superiority`, see
-            `beside_strongest`, `random_portfolios`, see `beside_random`.
+        metrics: all figures, see `measure`; besides them `baselines`, see `against_baselines`, `superiority`, see
+            `beside_strongest`, `random_portfolios`, see `beside_random`, and `calibration`, see
+            `CalibrationSample.measure`.
         warnings: what to know before reading them.
         random: portfolios of names drawn by lot; None where there are none.
     """
@@ -101,8 +102,21 @@ def evaluate(
     warnings: list[str],
     seed: int,
     random: RandomPortfolios | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Results:
-    """Everything there is to say about scores and what trading them did; `seed` is that of the bootstrap."""
+    """Everything there is to say about scores and what trading them did.
+
+    Args:
+        market: what was traded.
+        traded: see `Results`.
+        against: see `Results`.
+        coverage: see `Results`.
+        horizon: sessions that were forecast.
+        warnings: those that are known already.
+        seed: of the bootstrap.
+        random: see `Results`.
+        calibration: see `CalibrationSample.measure`; None where none was asked for.
+    """
     score_LN, ledger = traded[OURS]
     quality = score_quality(market, score_LN, horizon, seed)
     metrics = measure(market, quality, ledger, against, coverage, seed)
@@ -112,6 +126,9 @@ def evaluate(
     if random is not None:
         returns = {name: benchmark.returns for name, benchmark in against.items()}
         metrics["random_portfolios"] = beside_random(ledger.daily["net_return"], random, returns, per_year)
+    if calibration is not None:
+        metrics["calibration"] = calibration
+        metrics["conventions"] |= calibration_conventions()
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]

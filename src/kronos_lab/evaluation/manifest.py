@@ -62,6 +62,7 @@ class Manifest:
         start: first signal day; None for the first of the market.
         end: last day that a label may reach; None for the last of the market.
         size: how many pairs.
+        signal_end: last signal day; None for the last whose labels do not reach over `end`.
 
     Raises:
         InputError: there is no such pair.
@@ -80,10 +81,14 @@ class Manifest:
         start: str | pd.Timestamp | None,
         end: str | pd.Timestamp | None,
         size: ManifestSize,
+        signal_end: str | pd.Timestamp | None = None,
     ) -> None:
         self.market, self.horizon = market, window.horizon
         bars = market.bars(universe)
-        self.windows = WindowIndex(bars, market.spans(universe), window.lookback, 0, start, end, max_gap=window.max_gap)
+        last = end if signal_end is None else signal_end
+        self.windows = WindowIndex(
+            bars, market.spans(universe), window.lookback, 0, start, last, max_gap=window.max_gap
+        )
         day_after = None if end is None else pd.Timestamp(end).normalize() + pd.Timedelta(days=1)
         calendar = bars.calendar
         self._border = len(calendar) - 1 if day_after is None else int(calendar.searchsorted(day_after)) - 1
@@ -162,7 +167,36 @@ class Manifest:
         """What a forecast of the close is measured by, see `ranking.close_to_close_return`: float64 [S]."""
         return self._forward_return("close", entry=0, horizon=horizon)
 
+    def realised_variance(self, horizon: int) -> np.ndarray:
+        """Sum of squared log returns of the bars that `close_to_close_return` goes over: float64 [S], NaN as there."""
+        known_S, exit_S = self._exits(entry=0, horizon=horizon)
+        ahead_SW = np.minimum(np.arange(horizon + 1), exit_S[known_S][:, None])  # the exit repeats: it returns 0
+        result_S = np.full(len(self.row_S), np.nan)
+        result_S[known_S] = self._squared_returns(self.row_S[known_S][:, None] + ahead_SW)
+        return result_S
+
+    def historical_variance(self) -> np.ndarray:
+        """Mean squared log return from close to close within the lookback, per bar: float64 [S]."""
+        lookback = self.windows.lookback
+        if lookback < 2:
+            return np.full(len(self.row_S), np.nan)
+        return self._squared_returns(self.row_S[:, None] + np.arange(1 - lookback, 1)) / (lookback - 1)
+
+    def _squared_returns(self, row_SW: np.ndarray) -> np.ndarray:
+        """Sum of squared log returns from each close to the next: float64 [S]."""
+        close_SW = self.bars.values_MF[row_SW, FIELDS.index("close")].astype(np.float64)
+        return (np.diff(np.log(close_SW), axis=1) ** 2).sum(axis=1)
+
     def _forward_return(self, field: str, entry: int, horizon: int) -> np.ndarray:
+        known_S, exit_S = self._exits(entry, horizon)
+        price_M = self.bars.values_MF[:, FIELDS.index(field)]
+        result_S = np.full(len(self.row_S), np.nan)
+        row_S, exit_S = self.row_S[known_S], exit_S[known_S]
+        result_S[known_S] = price_M[row_S + exit_S].astype(np.float64) / price_M[row_S + entry].astype(np.float64) - 1
+        return result_S
+
+    def _exits(self, entry: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which pairs have a label, bool [S], and how many rows behind the signal their exit is, [S]."""
         bars, row_S = self.bars, self.row_S
         stop_S1 = bars.offsets[self.windows.symbols_of(row_S) + 1][:, None]
         # A stock has at most one bar a stamp: what comes entry + horizon stamps later is at most so many rows away.
@@ -173,12 +207,7 @@ class Manifest:
         enters_S = ahead_SW[:, entry] == entry
         exit_S = np.argmax(ahead_SW >= entry + horizon, axis=1)
         within = np.take_along_axis(ahead_SW, exit_S[:, None], 1)[:, 0] <= self._border - bars.position_M[row_S]
-        known = enters_S & within
-        price_M = bars.values_MF[:, FIELDS.index(field)]
-        result_S = np.full(len(row_S), np.nan)
-        row_S, exit_S = row_S[known], exit_S[known]
-        result_S[known] = price_M[row_S + exit_S].astype(np.float64) / price_M[row_S + entry].astype(np.float64) - 1
-        return result_S
+        return enters_S & within, exit_S
 
     def frame(self, value_S: np.ndarray) -> pd.DataFrame:
         """Values of the pairs as a table [L, N], NaN where there is no pair."""

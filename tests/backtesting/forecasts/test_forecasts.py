@@ -48,8 +48,9 @@ def forecast(
     from kronos_lab.runs.ranks import build_trainer
 
     windows = WindowIndex(bars or market.bars(universe), market.spans(universe), LOOKBACK, 0, START, end)
-    plan = BatchPlan(len(windows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
-    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps))
+    rows = windows.signal_rows(np.arange(len(windows)))
+    plan = BatchPlan(len(rows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
+    data = ForecastDataModule(ForecastDataset(windows, rows, plan, market.future_stamps))
     keeper = ForecastWriter(
         folder, plan, {"made_by": "test"}, **({"store": "bars", "series_per_shard": 50} | (writer or {}))
     )

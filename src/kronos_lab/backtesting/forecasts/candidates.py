@@ -47,6 +47,11 @@ class Candidate:
         """Name of the folder of their forecasts, within the run folder."""
         return f"forecasts{self.suffix}"
 
+    @property
+    def calibration_folder(self) -> str:
+        """Name of the folder of those with many paths."""
+        return f"calibration{self.suffix}"
+
     def fingerprints(self, tokenizer: KronosTokenizer, predictor: Kronos) -> dict[str, str]:
         """Those of the loaded models."""
         return {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}

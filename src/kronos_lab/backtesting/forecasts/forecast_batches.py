@@ -102,18 +102,22 @@ class ForecastDataset(Dataset[ForecastBatch | None]):
     """The batches of a plan, each gathered when it is asked for.
 
     Args:
-        windows: the series: windows of `plan.lookback` bars with no future.
+        windows: of `plan.lookback` bars with no future.
+        row_S: the series: signal rows of windows, in any order.
         plan: how the series are cut into batches.
         future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars;
             see `Market.future_stamps`.
     """
 
     def __init__(
-        self, windows: WindowIndex, plan: BatchPlan, future_stamps: Callable[[int, int], pd.DatetimeIndex]
+        self,
+        windows: WindowIndex,
+        row_S: np.ndarray,
+        plan: BatchPlan,
+        future_stamps: Callable[[int, int], pd.DatetimeIndex],
     ) -> None:
         self.plan = plan
-        rows = windows.signal_rows(np.arange(len(windows)))
-        self.series = WindowSeries(windows, rows, plan.paths, plan.horizon, plan.seed, future_stamps)
+        self.series = WindowSeries(windows, row_S, plan.paths, plan.horizon, plan.seed, future_stamps)
 
     def __len__(self) -> int:
         return self.plan.batches

@@ -87,8 +87,9 @@ def forecast_universe(
     store: Store,
     origin: Mapping[str, Any],
     earlier: Path | None,
+    row_S: np.ndarray | None = None,
 ) -> None:
-    """Forecast every window and leave shards and manifest in `folder`; see `forecast_shards`.
+    """Forecast every window, or some, and leave shards and manifest in `folder`; see `forecast_shards`.
 
     Args:
         folder: new, or that of an earlier attempt of the same run, whose forecasts are kept.
@@ -104,11 +105,13 @@ def forecast_universe(
         store: what of the forecasts is kept.
         origin: weights, market and whatever else the manifest should name.
         earlier: folder of all runs, where the same forecasts may have been made before; None: they are not looked for.
+        row_S: signal rows of the windows to forecast; None for all of them.
 
     Raises:
         InputError: the trainer's arguments do not go together, or would leave part of the forecasts out.
     """
-    plan = BatchPlan(len(windows), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
+    row_S = windows.signal_rows(np.arange(len(windows))) if row_S is None else row_S
+    plan = BatchPlan(len(row_S), series_per_batch(batch_size, paths), paths, windows.lookback, horizon, seed)
     settings: dict[str, Any] = {
         **origin,
         "sampling": asdict(sampling),
@@ -144,12 +147,12 @@ def forecast_universe(
         )
 
     settings["device"] = trainer.strategy.root_device.type
-    settings["fingerprint"] = forecasts_fingerprint(settings, plan, windows.signal_rows(np.arange(len(windows))))
+    settings["fingerprint"] = forecasts_fingerprint(settings, plan, row_S)
 
     def take_over() -> Set[int]:
         taken = EarlierForecasts(earlier, settings["fingerprint"]).take_over(folder)
         settings["taken_over"] = {str(run): list(taken.values()).count(run) for run in dict.fromkeys(taken.values())}
         return taken.keys()
 
-    data = ForecastDataModule(ForecastDataset(windows, plan, market.future_stamps), take_over)
+    data = ForecastDataModule(ForecastDataset(windows, row_S, plan, market.future_stamps), take_over)
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)

@@ -69,8 +69,8 @@ def equity_figure(
         style: dict[str, Any] = {"color": MUTED, "alpha": 0.18, "linewidth": 0, "zorder": 0}
         growth.fill_between(band.index, band["low"], band["high"], label="random portfolios, 5–95 %", **style)
     falls.yaxis.set_major_formatter(PercentFormatter())
-    _finish(growth, "Growth of 1", level=1)
-    _finish(falls, "Below the highest point so far")
+    finish(growth, "Growth of 1", level=1)
+    finish(falls, "Below the highest point so far")
     return figure
 
 
@@ -81,7 +81,7 @@ def excess_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.
         _line(axes, 100 * (gross - returns).cumsum(), color=colour, linewidth=0.8, alpha=0.7)
         _line(axes, 100 * (net - returns).cumsum(), color=colour, linewidth=1.6, label=f"over {label}")
     axes.yaxis.set_major_formatter(PercentFormatter())
-    _finish(axes, "Excess return, summed (thin: before cost)", level=0)
+    finish(axes, "Excess return, summed (thin: before cost)", level=0)
     return figure
 
 
@@ -100,8 +100,8 @@ def rank_ic_figure(daily: Mapping[int, pd.Series]) -> Figure:
     for horizon, colour in zip(sorted(daily), (PORTFOLIO, BENCHMARK_COLOURS[0]), strict=False):
         total = daily[horizon].dropna().cumsum()
         _line(running, total, color=colour, linewidth=1.4, label=f"{horizon}-session label")
-    _finish(bars, f"Rank IC of the {first}-session label, day by day", level=0)
-    _finish(running, "Rank IC, summed", level=0)
+    finish(bars, f"Rank IC of the {first}-session label, day by day", level=0)
+    finish(running, "Rank IC, summed", level=0)
     return figure
 
 
@@ -121,9 +121,9 @@ def order_figure(decay: Mapping[str, Mapping[str, float]], groups: Mapping[str, 
         (by_sessions, "Rank IC by sessions ahead", "sessions from the next open"),
         (by_group, "Next session, less the mean of all names", "groups by score, lowest to highest"),
     ):
-        _bare(axes)
+        bare(axes)
         axes.set_xlabel(below, fontsize=9, color=MUTED)
-        _finish(axes, title, level=0)
+        finish(axes, title, level=0)
     return figure
 
 
@@ -144,7 +144,7 @@ def trading_figure(ledger_daily: pd.DataFrame) -> Figure:
     for axes, title in ((turnover, "Turnover (bought + sold)"), (cash, "Cash at the close")):
         axes.yaxis.set_major_formatter(PercentFormatter())
         axes.set_ylim(bottom=0)
-        _finish(axes, f"{title}, share of the account")
+        finish(axes, f"{title}, share of the account")
     return figure
 
 
@@ -156,7 +156,7 @@ def coverage_figure(coverage: pd.DataFrame) -> Figure:
     axes.stackplot(coverage.index, *counts, labels=labels, colors=COVERAGE_COLOURS, linewidth=0)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    _finish(axes, "Members of each day, number of names")
+    finish(axes, "Members of each day, number of names")
     return figure
 
 
@@ -165,14 +165,14 @@ def _figure(rows: int, height: float, ratios: tuple[float, ...] | None = None) -
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     grid = figure.subplots(rows, 1, sharex=True, height_ratios=ratios, squeeze=False)
     for (axes,) in grid:
-        _bare(axes)
+        bare(axes)
     locator = AutoDateLocator(minticks=4, maxticks=10)
     grid[-1][0].xaxis.set_major_locator(locator)
     grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     return figure, [row[0] for row in grid]
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
     """Light grid, no frame."""
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -185,7 +185,7 @@ def _line(axes: Axes, values: pd.Series, **style: Any) -> None:
     axes.plot(values.index, values, **style)
 
 
-def _finish(axes: Axes, title: str, level: float | None = None) -> None:
+def finish(axes: Axes, title: str, level: float | None = None) -> None:
     """Title at the left, legend at the right above the panel, a line where nothing is gained or lost."""
     axes.set_title(title, loc="left", fontsize=10.5, color=INK, fontweight="bold")
     axes.margins(x=0.01)

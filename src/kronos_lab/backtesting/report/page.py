@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kronos_lab.backtesting.baselines import OURS
+from kronos_lab.backtesting.report.calibration_section import calibration_section
+from kronos_lab.backtesting.report.wording import Table, capital, chance, number, percent, span, unknown
 
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
 RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "days > 0", "days")
-SMALLEST_P = 0.001
 KINDS = {"rank_ic": "rank IC", "ic": "IC"}
 OVER = {"equal_weight": "equal weight", "index": "the price index"}
 LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
@@ -26,14 +27,6 @@ class Line(NamedTuple):
     name: str
     value: str
     how: str
-
-
-class Table(NamedTuple):
-    """A table whose rows begin with their name."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str
 
 
 class LuckPart(NamedTuple):
@@ -65,7 +58,8 @@ def write_report(
         verdict: what is known after all, in sentences.
         metrics: as `results.measure` gives them.
         luck: see `luck_part`.
-        figures: "equity", "excess", "rank_ic", "order", "trading", "coverage".
+        figures: "equity", "excess", "rank_ic", "order", "trading", "coverage", and "calibration" where it
+            was measured.
         warnings: what to know before reading on.
         facts: what was run: market, checkpoint, ...
         settings: the resolved configuration as YAML.
@@ -92,6 +86,7 @@ def write_report(
         luck=luck,
         trading=trading_table(metrics),
         coverage=coverage_sentence(metrics),
+        calibration=calibration_section(metrics),
         facts=facts,
         conventions={name.replace("_", " "): text for name, text in metrics["conventions"].items()},
         settings=settings,
@@ -109,7 +104,7 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
     for horizon in sorted(ranking, key=int):
         figures = ranking[horizon]["rank_ic"]
         how = f"{span(figures, 'mean', number, 4)} p {chance(figures['p'])} over {figures['days']} days"
-        if _unknown(figures["p"]):
+        if unknown(figures["p"]):
             how = f"no p: {figures['reason']}"
         lines.append(Line(f"Rank IC, {horizon}-session label", number(figures["mean"], 4), how))
     for name, excess in metrics["excess"].items():
@@ -144,13 +139,13 @@ def returns_table(metrics: Mapping[str, Any]) -> Table:
     costs = {"with_cost": "with cost", "without_cost": "before cost"}
     rows = [row(f"Portfolio, {text}", metrics["portfolio"][kind]) for kind, text in costs.items()]
     for benchmark in metrics["benchmarks"].values():
-        rows.append(row(_capital(benchmark["label"]), benchmark))
+        rows.append(row(capital(benchmark["label"]), benchmark))
     for name, excess in metrics["excess"].items():
         rows += [row(f"Excess over {OVER[name]}, {text}", excess[kind]) for kind, text in costs.items()]
     conventions = metrics["conventions"]
     note = (
         f"Annual return: {conventions['annual_return']}. Excess: {conventions['excess']}. "
-        f"{_capital(conventions['first_session'])}."
+        f"{capital(conventions['first_session'])}."
     )
     return Table(RETURN_COLUMNS, rows, note)
 
@@ -164,7 +159,7 @@ def ranking_table(metrics: Mapping[str, Any]) -> Table:
                 values = [number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["icir"], 3)]
                 values += [number(figures["t"], 2), chance(figures["p"]), number(figures["t_separate"], 2)]
                 values += [percent(figures["positive_days"]), str(figures["days"])]
-                rows.append([f"{_capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
+                rows.append([f"{capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
     conventions = metrics["conventions"]
     note = (
         f"Open to open: {conventions['open_to_open']}. Close to close: {conventions['close_to_close']}. "
@@ -213,7 +208,7 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
             rank_ic, earned = row["rank_ic_less"][first], row["return_less"]
             cells += [f"{number(rank_ic['mean'], 4)} (p {chance(rank_ic['p'])})"]
             cells += [f"{percent(earned['annual_return'])} (p {chance(earned['p'])})"]
-        rows.append([_capital(name), *cells])
+        rows.append([capital(name), *cells])
     labels = [f"rank IC, {sessions}-session" for sessions in metrics["baselines"][OURS]["rank_ic"]]
     columns = (*labels, "excess", "ratio", "turnover", "ours less it, rank IC", "a year")
     note = (
@@ -251,35 +246,6 @@ def coverage_sentence(metrics: Mapping[str, Any]) -> str:
         f"{percent(coverage['mean'])} of those not suspended; least on {coverage['worst_day']}: "
         f"{percent(coverage['worst'])}."
     )
-
-
-def span(figures: Mapping[str, Any], figure: str, written: Callable[[float | None, int], str], digits: int = 1) -> str:
-    """The interval of a figure in brackets; empty where there is none."""
-    low, high = (figures[end if figure == "mean" else f"{figure}_{end}"] for end in ("low", "high"))
-    return "" if _unknown(low) else f"[{written(low, digits)}, {written(high, digits)}]"
-
-
-def chance(p: float | None) -> str:
-    """A p-value; simulated ones say no more than that they are small."""
-    return f"< {SMALLEST_P}" if p is not None and p < SMALLEST_P else number(p, 3)
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as per cent; "–" where it is unknown."""
-    return "–" if _unknown(value) else f"{value:.{digits}%}".replace("-", "−")
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number with that many digits; "–" where it is unknown."""
-    return "–" if _unknown(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
-def _unknown(value: float | None) -> bool:
-    return value is None or value != value  # noqa: PLR0124  NaN
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _svg(figure: Figure) -> bytes:

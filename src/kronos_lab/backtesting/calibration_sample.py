@@ -1,0 +1,163 @@
+"""Calibration of a backtest's forecasts: as a forecast of its own, of a fixed sample and with many more paths.
+
+The few paths that a score needs cannot show how futures spread, and the sampling of a trading run is chosen to rank,
+not to spread: so the sample is forecast as the model learned it, and once more as the run trades it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts, read_manifest
+from kronos_lab.data.market import Market
+from kronos_lab.data.settings import whole_number
+from kronos_lab.errors import InputError
+from kronos_lab.evaluation.calibration_figures import CalibrationOutcome
+from kronos_lab.evaluation.close_paths import ClosePaths
+from kronos_lab.evaluation.manifest import Manifest, ManifestSize
+from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.runs.provenance import WindowSettings
+
+MODEL, TRADING = "model", "trading"
+SAMPLED = {MODEL: "as the model learned", TRADING: "as traded"}
+AS_LEARNED = Sampling(temperature=1.0, top_p=1.0, top_k=0)  # of the predicted distribution nothing is cut off
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What `conf/calibration/default.yaml` holds.
+
+    Attributes:
+        days: evenly spread over the signal days; 0 for no calibration, None for every day.
+        names: of each day, chosen by a hash of symbol and day; None for all members.
+        paths: of each pair; 19 or more for an interval of 90 % that is not the widest there is.
+
+    Raises:
+        InputError: naming the first that makes no sense.
+    """
+
+    days: int | None
+    names: int | None
+    paths: int
+
+    def __post_init__(self) -> None:
+        ManifestSize(self.days, self.names).check("calibration")
+        whole_number("calibration.paths", self.paths, 2)
+
+    def sample(
+        self, market: Market, universe: str, window: WindowSettings, signal_days: pd.DatetimeIndex, traded: Sampling
+    ) -> "CalibrationSample":
+        """The pairs: of the series that the backtest forecasts, some whose whole horizon lies in the market.
+
+        Args:
+            market: where bars and members come from.
+            universe: whose members are forecast.
+            window: what a forecast sees, and how far it reaches.
+            signal_days: of the backtest.
+            traded: sampling of the forecasts that are traded.
+        """
+        samplings = {MODEL: AS_LEARNED} | ({TRADING: traded} if traded != AS_LEARNED else {})
+        if self.days == 0:
+            return CalibrationSample(None, "", self.paths, samplings)
+        size = ManifestSize(self.days, self.names)
+        first, last = signal_days[0], signal_days[-1]
+        try:
+            manifest = Manifest(market, universe, window, first, None, size, signal_end=last)
+        except InputError:  # what the backtest forecasts is there, so only its future can be missing
+            left_out = (
+                f"no signal day from {first:%Y-%m-%d} to {last:%Y-%m-%d} is {window.horizon} + 1 bars before the end "
+                f"of market {market.name}"
+            )
+            return CalibrationSample(None, left_out, self.paths, samplings)
+        return CalibrationSample(manifest, "", self.paths, samplings)
+
+
+@dataclass(frozen=True)
+class CalibrationSample:
+    """Pairs of symbol and day whose forecasts are held against what came.
+
+    Attributes:
+        manifest: the pairs; None where there are none.
+        left_out: why there are none; empty where none were asked for.
+        paths: of each pair.
+        samplings: how they are drawn, by name: `MODEL`, and `TRADING` where that is something else.
+    """
+
+    manifest: Manifest | None
+    left_out: str
+    paths: int
+    samplings: Mapping[str, Sampling]
+
+    def forecast(self, folder: Path, forecast: Callable[..., Any]) -> None:
+        """Forecast the sample with each sampling, into a folder each.
+
+        Args:
+            folder: of all of them.
+            forecast: `forecast_universe` but for folder, windows, row_S, sampling and paths.
+        """
+        if self.left_out:
+            log.info("calibration left out: %s", self.left_out)
+        if self.manifest is None:
+            return
+        series = {"windows": self.manifest.windows, "row_S": self.manifest.row_S}
+        for name, sampling in self.samplings.items():
+            log.info("calibration %s × %d paths, sampled %s", f"{len(self.manifest):,}", self.paths, SAMPLED[name])
+            forecast(folder / name, **series, sampling=sampling, paths=self.paths)
+
+    def measure(self, folders: Sequence[Path], seed: int) -> dict[str, Any] | None:
+        """Figures of what `forecast` left, as `metrics.json` holds them.
+
+        Args:
+            folders: of one forecaster, or of several whose paths are pooled.
+            seed: of what is drawn by lot.
+
+        Returns:
+            Figures by sampling, and of the historical volatility, see `CalibrationOutcome`; and the sample. Where
+            there is no sample, left_out says why; None where none was asked for.
+        """
+        if self.manifest is None:
+            return {"left_out": self.left_out} if self.left_out else None
+        outcome, manifest = CalibrationOutcome(self.manifest, seed), self.manifest
+        return {
+            **{
+                name: {
+                    "sampling": asdict(sampling),
+                    **outcome.of_paths(read_close_paths([folder / name for folder in folders], manifest)),
+                }
+                for name, sampling in self.samplings.items()
+            },
+            "historical": outcome.of_history(),
+            "sample": {
+                "fingerprint": manifest.fingerprint,
+                "first": f"{manifest.days[0]:%Y-%m-%d}",
+                "last": f"{manifest.days[-1]:%Y-%m-%d}",
+                "days": len(manifest.days),
+                "pairs": len(manifest),
+                "paths": self.paths * len(folders),
+                "horizon": manifest.horizon,
+            },
+        }
+
+
+def read_close_paths(folders: Sequence[Path], manifest: Manifest) -> ClosePaths:
+    """Returns of finished forecasts at every bar of the horizon, in the order of the manifest's pairs."""
+    return_SPK = np.concatenate([_returns(folder, manifest) for folder in folders], axis=1)
+    return ClosePaths(tuple(range(1, manifest.horizon + 1)), return_SPK)
+
+
+def _returns(folder: Path, manifest: Manifest) -> np.ndarray:
+    place = pd.MultiIndex.from_arrays([manifest.stamp_S, manifest.symbol_S])
+    paths = read_manifest(folder)["batch_plan"]["paths"]
+    return_SPK = np.full((len(manifest), paths, manifest.horizon), np.nan, np.float32)
+    for shard in read_forecasts(folder, fields=("close",)):
+        at_B = place.get_indexer(pd.MultiIndex.from_arrays([pd.DatetimeIndex(shard.date_B), shard.symbol_B]))
+        last_close_B = shard.last_close_B.astype(np.float64)
+        return_SPK[at_B] = shard.paths["close"] / last_close_B[:, None, None] - 1
+    return return_SPK
