@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.baselines import OURS, PARENT, baseline_scores, trade_each
-    from kronos_lab.backtesting.forecasts.candidates import find_candidates
+    from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
     from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
@@ -78,11 +78,8 @@ def main(cfg: DictConfig) -> None:
     against = benchmarks(market, universe, cfg.universe.benchmark)
     calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
-    weights: dict[str, str] = {}
-    for candidate in candidates.all:
-        models = candidate.checkpoint.load()
-        fingerprints = candidate.fingerprints(*models)
-        weights |= {f"{name}{candidate.suffix}": fingerprint for name, fingerprint in fingerprints.items()}
+    loaded, weights = candidates.load()
+    for candidate, models in zip(candidates.all, loaded, strict=True):
         forecast = partial(
             forecast_universe,
             make_trainer=instantiate(cfg.trainer),
@@ -92,7 +89,7 @@ def main(cfg: DictConfig) -> None:
             batch_size=cfg.backtest_batch_size,
             seed=cfg.seed,
             store=store,
-            origin={"weights": fingerprints, "market": market.fingerprint, "universe": universe},
+            origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
             earlier=outputs if cfg.backtest.reuse else None,
         )
         forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)

@@ -33,7 +33,7 @@ def test_figures_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 def test_with_qlibs_conventions_they_are_qlibs_figures(seed):
     """Arithmetic annual figures of 238 sessions, drawdown of summed returns."""
-    from kronos_lab.backtesting.trading.portfolio import quiet_qlib
+    from kronos_lab.backtesting.trading.qlib_trader import quiet_qlib
 
     with quiet_qlib():
         from qlib.contrib.evaluate import risk_analysis
@@ -49,7 +49,7 @@ def test_with_qlibs_conventions_they_are_qlibs_figures(seed):
 
 
 def test_correlations_are_qlibs():
-    from kronos_lab.backtesting.trading.portfolio import quiet_qlib
+    from kronos_lab.backtesting.trading.qlib_trader import quiet_qlib
     from kronos_lab.evaluation.ranking import daily_correlation
 
     with quiet_qlib():

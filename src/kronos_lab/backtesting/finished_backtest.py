@@ -1,16 +1,24 @@
 """A finished backtest, read back from its folder."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf import DictConfig
 
+from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX
 from kronos_lab.backtesting.scores.signals import score_frame
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import SUMMARY_FILE
-from kronos_lab.runs.summary import read_summary
+from kronos_lab.runs.folder import SUMMARY_FILE, load_config
+from kronos_lab.runs.summary import find_finished_training_runs, read_summary
 
 SIGNALS_FILE = "signals.parquet"
+# What decides which scores a day has and what is traded on them, apart from the weights.
+RULE = (
+    "market", "universe", "split", "data", "data_without_run", "forecast", "signal", "cross_section", "strategy",
+    "exchange", "seed",
+)  # fmt: skip
 
 
 def find_backtest(run: str | int | None, outputs: Path) -> Path:
@@ -41,6 +49,49 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """Scores that were traded, [L, N]: signal days × symbols."""
     scores = pd.read_parquet(folder / SIGNALS_FILE)
     return score_frame(scores["date"].to_numpy(), scores["symbol"].to_numpy(), scores["score"].to_numpy())
+
+
+def take_over_rule(cfg: DictConfig, folder: Path, overrides: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:
+    """Make the settings of a backtest, its weights among them, those of another command; in place.
+
+    Args:
+        cfg: configuration of the command, with the keys of `backtest.yaml`. A checkpoint that it names is kept.
+        folder: of the finished backtest.
+        overrides: what was typed, `key=value`.
+        allowed: keys, and groups with a dot behind, that may be.
+
+    Returns:
+        Fingerprints of the weights that are expected then, by name; none where a checkpoint was named.
+
+    Raises:
+        InputError: another setting was typed, or the training run that left the weights is not there any more.
+    """
+    may_be = tuple(key if key.endswith(".") else f"{key}=" for key in allowed)
+    other = [override for override in overrides if not override.startswith(may_be)]
+    if other:
+        raise InputError(f"run= takes the settings of {folder}: leave out {', '.join(other)}")
+    was, summary = load_config(folder), read_summary(folder)
+    assert summary is not None
+    for key in RULE:
+        if key in was:
+            cfg[key] = was[key]
+    cfg.backtest.account = was.backtest.account
+    if cfg.checkpoint is not None:
+        return {}
+    cfg.checkpoint = was.checkpoint or _trained(summary["weights"], folder, Path(cfg.paths.outputs))
+    cfg.tokenizer = was.tokenizer
+    return {name: weights for name, weights in summary["weights"].items() if not name.endswith(PARENT_SUFFIX)}
+
+
+def _trained(weights: Mapping[str, str], backtest: Path, outputs: Path) -> str:
+    """Folder of the training run that left the weights of a backtest of "the newest run", which it may not be now."""
+    for run in find_finished_training_runs(outputs):
+        if run.weights.get("predictor") == weights["predictor"]:
+            return str(run.folder)
+    raise InputError(
+        f"no training run in {outputs / 'train'} has the weights of {backtest} (predictor {weights['predictor']}): "
+        "give checkpoint="
+    )
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:

@@ -160,7 +160,7 @@ def _column_names(file: Path) -> list[str]:
             return list(pq.read_schema(file).names)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file} cannot be read as Parquet: {_one_line(error)}") from error
-    return [str(name) for name in _read_csv(file, nrows=0).columns]
+    return [str(name) for name in read_csv(file, nrows=0).columns]
 
 
 def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
@@ -168,7 +168,7 @@ def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
     if not file.name.lower().endswith(".parquet"):
         # Codes keep their leading zeros, and stamps like 20240102 are told apart from numbers later.
         text = {found[field]: str for field in ("symbol", "stamp") if field in found}
-        return _read_csv(file, usecols=wanted, dtype=text)
+        return read_csv(file, usecols=wanted, dtype=text)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -178,7 +178,8 @@ def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
         raise InputError(f"{file} cannot be read as Parquet: {_one_line(error)}") from error
 
 
-def _read_csv(file: Path, **options: object) -> pd.DataFrame:
+def read_csv(file: Path, **options: object) -> pd.DataFrame:
+    """The table of a CSV file, `options` as of pandas; InputError where it cannot be read."""
     try:
         return pd.read_csv(file, **options)  # type: ignore[call-overload]
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:

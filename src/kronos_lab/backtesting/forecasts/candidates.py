@@ -52,10 +52,6 @@ class Candidate:
         """Name of the folder of those with many paths."""
         return f"calibration{self.suffix}"
 
-    def fingerprints(self, tokenizer: KronosTokenizer, predictor: Kronos) -> dict[str, str]:
-        """Those of the loaded models."""
-        return {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}
-
 
 @dataclass(frozen=True)
 class Candidates:
@@ -79,6 +75,16 @@ class Candidates:
         """What is traded, in one line."""
         titles = [candidate.checkpoint.title for candidate in self.own]
         return titles[0] if len(titles) == 1 else f"ensemble of {len(titles)}: {'; '.join(titles)}"
+
+    def load(self) -> tuple[list[tuple[KronosTokenizer, Kronos]], dict[str, str]]:
+        """The models in the order of `all`, and the fingerprints of all of them by name."""
+        models = [candidate.checkpoint.load() for candidate in self.all]
+        found = {
+            f"{name}{candidate.suffix}": fingerprint
+            for candidate, pair in zip(self.all, models, strict=True)
+            for name, fingerprint in fingerprints(*pair).items()
+        }
+        return models, found
 
     @property
     def facts(self) -> dict[str, str]:
@@ -110,6 +116,11 @@ class Candidates:
                     )
         return windows[0]
 
+    @property
+    def choice_warnings(self) -> list[str]:
+        """What to know of how they were chosen."""
+        return [warning for candidate in self.own for warning in candidate.checkpoint.warnings]
+
     def warnings(self, window: WindowSettings, first_day: pd.Timestamp) -> list[str]:
         """What to know of the weights before their forecasts are believed."""
         found = []
@@ -123,6 +134,11 @@ class Candidates:
             known += tuple(window_warnings(window, self.parent.trained))
             found += [f"parent: {warning}" for warning in known]
         return found
+
+
+def fingerprints(tokenizer: KronosTokenizer, predictor: Kronos) -> dict[str, str]:
+    """Of the weights, by name."""
+    return {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}
 
 
 def find_candidates(

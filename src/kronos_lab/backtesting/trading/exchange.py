@@ -92,20 +92,48 @@ class ExchangeSettings:
             "trade_unit": self.trade_unit,
         }
 
-    def qlib_exchange(self, symbols: list[str], first: pd.Timestamp, last: pd.Timestamp) -> "Exchange":
+    def qlib_exchange(
+        self, symbols: list[str], first: pd.Timestamp, last: pd.Timestamp, further: pd.DataFrame | None = None
+    ) -> "Exchange":
         """The exchange of qlib, with its quotes of some symbols.
 
         Args:
             symbols: what can be traded.
             first: the first signal day; some strategies size their orders with its close.
-            last: the last session traded.
+            last: the last day whose quotes are read from the store.
+            further: quotes of a session that the store does not have, see `extra_quote`; None for none.
         """
         from qlib.backtest.exchange import Exchange
 
         from kronos_lab.backtesting.trading.stamp_duty import StampDutyExchange
 
         arguments = {"freq": "day", "codes": symbols, "start_time": first, "end_time": last, **self.qlib_arguments()}
+        if further is not None:
+            arguments["extra_quote"] = further
         return Exchange(**arguments) if self.stamp_duty is None else StampDutyExchange(self.stamp_duty, **arguments)
+
+    def extra_quote(self, quotes: pd.DataFrame, session: pd.Timestamp) -> pd.DataFrame:
+        """Quotes of one session as qlib's `Exchange` takes them beside those of its store.
+
+        Args:
+            quotes: indexed by symbol, adjusted: price (orders are filled at), close, volume, factor, and whether the
+                name cannot_buy and cannot_sell; a name that is missing cannot be traded.
+            session: the session they are of.
+        """
+        price = f"${self.deal_price.removeprefix('$')}"
+        columns = {
+            "$close": quotes["close"],
+            "$volume": quotes["volume"],
+            "$factor": quotes["factor"],
+            price: quotes["price"],
+            "limit_buy": quotes["cannot_buy"],
+            "limit_sell": quotes["cannot_sell"],
+        }
+        limits = self.qlib_arguments()["limit_threshold"]
+        if isinstance(limits, tuple):  # qlib keeps what it made the two flags of
+            columns |= dict.fromkeys(limits, False)
+        index = pd.MultiIndex.from_product([quotes.index, [session]], names=["instrument", "datetime"])
+        return pd.DataFrame(columns).set_axis(index, axis=0)
 
 
 def _fraction(key: str, value: object) -> float:

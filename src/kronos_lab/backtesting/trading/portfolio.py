@@ -3,17 +3,15 @@
 The scores of day t are traded at the open of the next session: a name bought there earns from that open on.
 """
 
-import contextlib
-import io
 import logging
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.qlib_trader import SMALLEST_VALUE, Fill, quiet_qlib, strategy_and_executor
 from kronos_lab.backtesting.trading.strategies import Strategy
 from kronos_lab.data.market import Market
 from kronos_lab.data.settings import positive_number
@@ -69,7 +67,8 @@ def simulate(
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
     market.serve_qlib()
     with quiet_qlib():
-        trader, executor = _strategy_and_executor(score_LN, strategy, exchange, account, sessions)
+        market_of_qlib = exchange.qlib_exchange(sorted(score_LN.columns), score_LN.index[0], sessions[-1])
+        trader, executor = strategy_and_executor(score_LN, strategy, market_of_qlib, account, sessions)
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
         daily, positions = executor.trade_account.get_portfolio_metrics()
     trades = _trades(fills)
@@ -87,8 +86,18 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: Strategy, exch
         exchange: what can be traded.
 
     Raises:
+        InputError: see `check_rules`; no session, a stamp duty that begins later.
+    """
+    check_rules(market, scored_L, strategy, exchange)
+    exchange.check_dates(trading_sessions(market, pd.DatetimeIndex(scored_L.index))[0])
+
+
+def check_rules(market: Market, scored_L: pd.Series, strategy: Strategy, exchange: ExchangeSettings) -> None:
+    """Refuse what cannot be traded on any day; see `check_tradable`.
+
+    Raises:
         InputError: bars that are not daily, more names wanted than scored, limits qlib cannot read, fields the market
-            lacks, no session, a stamp duty that begins later.
+            lacks.
     """
     if market.freq != "day":
         raise InputError(f"market {market.name} has {market.freq} bars: portfolios are traded on daily bars only")
@@ -104,7 +113,6 @@ def check_tradable(market: Market, scored_L: pd.Series, strategy: Strategy, exch
             "exchange.limit_threshold=null trades without limits"
         )
     _check_expressions(market, exchange)
-    exchange.check_dates(trading_sessions(market, pd.DatetimeIndex(scored_L.index))[0])
 
 
 def trading_sessions(market: Market, signal_days: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -137,32 +145,7 @@ def _check_expressions(market: Market, exchange: ExchangeSettings) -> None:
             raise InputError(f"exchange.limit_threshold: qlib cannot read {limit!r} ({error})") from error
 
 
-def _strategy_and_executor(
-    score_LN: pd.DataFrame,
-    strategy: Strategy,
-    exchange: ExchangeSettings,
-    account: float,
-    sessions: pd.DatetimeIndex,
-) -> tuple["BaseStrategy", "BaseExecutor"]:
-    from qlib.backtest import get_strategy_executor
-    from qlib.backtest.executor import SimulatorExecutor
-
-    score = score_LN.stack().dropna().rename_axis(["datetime", "instrument"])
-    return get_strategy_executor(
-        start_time=sessions[0],
-        end_time=sessions[-1],
-        strategy=strategy.qlib_strategy(cast("pd.Series", score)),
-        executor=SimulatorExecutor(time_per_step="day", generate_portfolio_metrics=True),
-        benchmark=pd.Series(0.0, index=sessions),  # ours come later; None would silently mean SH000300
-        account=account,
-        exchange_kwargs={"exchange": exchange.qlib_exchange(sorted(score_LN.columns), score_LN.index[0], sessions[-1])},
-        pos_type="kronos_lab.backtesting.trading.position.SortedPosition",
-    )
-
-
-def _steps(
-    strategy: "BaseStrategy", executor: "BaseExecutor", sessions: pd.DatetimeIndex
-) -> Iterator[list[tuple[Any, float, float, float]]]:
+def _steps(strategy: "BaseStrategy", executor: "BaseExecutor", sessions: pd.DatetimeIndex) -> Iterator[list[Fill]]:
     """Run qlib's backtest loop; each session yields its fills: (order, value, cost, price)."""
     from rich.progress import Progress
 
@@ -203,12 +186,12 @@ def _holdings(positions: dict[pd.Timestamp, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _trades(fills: Iterable[tuple[Any, float, float, float]]) -> pd.DataFrame:
+def _trades(fills: Iterable[Fill]) -> pd.DataFrame:
     rows = (
         (order.start_time, order.stock_id, order.direction.name.lower(), order.deal_amount, price, order.factor,
          value, cost)
         for order, value, cost, price in fills
-        if value > 1e-5  # qlib books nothing smaller
+        if value > SMALLEST_VALUE
     )  # fmt: skip
     columns = ["date", "symbol", "side", "shares", "price", "factor", "value", "cost"]
     return pd.DataFrame(rows, columns=columns)
@@ -223,13 +206,3 @@ def _amounts(market: Market, trades: pd.DataFrame) -> pd.Series:
     row, column = amount_LN.index.get_indexer(days), amount_LN.columns.get_indexer(pd.Index(trades["symbol"]))
     amount = pd.Series(amount_LN.to_numpy()[row, column], index=trades.index)
     return amount.where(amount > 0)  # a fill on a day without trades: the amount is missing, not 0
-
-
-@contextlib.contextmanager
-def quiet_qlib() -> Iterator[None]:
-    """Without the notice gym prints when qlib imports it, and numpy's about sessions without an order."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        import qlib.contrib.strategy  # noqa: F401
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        yield
