@@ -163,6 +163,7 @@ def test_a_run_leaves_everything_in_its_folder(runs, small_market):
     assert summary["market"]["fingerprint"] == small_market.fingerprint
     assert set(summary["weights"]) == {"predictor", "tokenizer"}
     assert summary["weights"]["predictor"] in (folder / "report.html").read_text()
+    assert "Single forecasts" in (folder / "report.html").read_text() and (folder / "figures" / "fans.png").is_file()
     assert summary["config"]["data"]["lookback"] == 30
     manifest = json.loads((folder / "forecasts" / "manifest.json").read_text())
     assert manifest["finished"]

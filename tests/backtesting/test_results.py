@@ -10,6 +10,7 @@ import pytest
 
 from kronos_lab.errors import InputError
 
+PICTURES = ["coverage", "equity", "excess", "months", "order", "rank_ic", "styles", "trading"]
 UNIVERSE, INDEX, HORIZON = "csi300", "SH000300", 5
 
 
@@ -162,7 +163,7 @@ def test_excess_is_the_daily_difference_and_costs_are_what_lies_between(backtest
 
 
 def test_participation_is_in_the_figures_and_in_the_table(backtest):
-    from kronos_lab.backtesting.report.page import trading_table
+    from kronos_lab.backtesting.report.tables import trading_table
 
     trading = backtest.metrics["trading"]
     of_fills = sorted(backtest.ledger.trades["participation"])
@@ -175,7 +176,7 @@ def test_participation_is_in_the_figures_and_in_the_table(backtest):
 
 
 def test_figures_of_older_runs_without_participation_make_a_table(backtest):
-    from kronos_lab.backtesting.report.page import trading_table
+    from kronos_lab.backtesting.report.tables import trading_table
 
     trading = {key: value for key, value in backtest.metrics["trading"].items() if "participation" not in key}
     assert trading_table(backtest.metrics | {"trading": trading})[-1][1] == "–, –, –"
@@ -252,16 +253,17 @@ def page(backtest, tmp_path_factory) -> str:
         lead="A test.",
         facts={"Signal": "horizon 5"},
         settings="universe: csi300",
+        further_figures={},
     )
     pictures = sorted((folder / "figures").iterdir())
-    assert [picture.stem for picture in pictures] == ["coverage", "equity", "excess", "order", "rank_ic", "trading"]
+    assert [picture.stem for picture in pictures] == PICTURES
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     return (folder / "report.html").read_text()
 
 
 def test_the_page_is_self_contained(page):
     outside_pictures = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
-    assert page.count("data:image/svg+xml;base64,") == 6
+    assert page.count("data:image/svg+xml;base64,") == len(PICTURES)
     assert not re.search(r"https?://|<script|<link", outside_pictures)
 
 
@@ -280,7 +282,7 @@ def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
 
 def test_the_page_says_how_much_may_be_luck(backtest):
     from kronos_lab.backtesting.report.luck_part import luck_part
-    from kronos_lab.backtesting.report.page import baselines_table
+    from kronos_lab.backtesting.report.tables import baselines_table
 
     trials = {"trials": 3, "probability": 0.6, "sharpe_ratio": 0.05, "sessions": 100, "skew": 0.1, "kurtosis": 3.0}
     metrics = backtest.metrics | {"trials": trials | {"expected_maximum": 0.0456}}
@@ -356,3 +358,32 @@ def test_a_short_test_and_one_without_a_trade_are_warnings(backtest, small_marke
     again = evaluate(small_market, with_ledger(backtest, idle), backtest.against, backtest.coverage, HORIZON, [], 1)
     assert "only 10 sessions" in again.warnings[0]
     assert "nothing was traded: backtest.account" in again.warnings[1]
+
+
+def test_costs_at_break_even_would_have_left_no_excess(backtest):
+    daily, trading = backtest.ledger.daily, backtest.metrics["trading"]
+    equal = backtest.against["equal_weight"].returns.reindex(daily.index)
+    left = daily["gross_return"] - trading["break_even_cost_per_value"] * daily["turnover"] - equal
+    assert left.mean() == pytest.approx(0, abs=1e-12)
+    assert trading["cost_per_value"] * daily["turnover"].sum() == pytest.approx(daily["cost"].sum())
+
+
+def test_without_excess_before_cost_there_is_no_break_even():
+    from kronos_lab.backtesting.report.tables import break_even
+
+    assert break_even({"break_even_cost_per_value": -0.001}).startswith("none")
+    assert break_even({"break_even_cost_per_value": 0.00123}) == "0.123%"
+    assert break_even({"break_even_cost_per_value": None}) == "–"
+
+
+def test_rank_ics_by_liquidity_are_those_of_a_third_of_the_names(backtest, small_market):
+    from kronos_lab.backtesting.styles import style_percentiles, thirds
+    from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
+
+    score = backtest.score_LN
+    equal = backtest.against["equal_weight"].returns
+    parts = thirds(style_percentiles(small_market, score, equal)["liquidity"])
+    label = open_to_open_return(small_market.wide(["open"], list(score.columns))["open"], 1)
+    for name, part in parts.items():
+        expected = daily_correlation(score.where(part), label, "rank").mean()
+        assert backtest.metrics["by_part"][name]["mean"] == pytest.approx(expected, nan_ok=True)

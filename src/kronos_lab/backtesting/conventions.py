@@ -17,6 +17,10 @@ def conventions(per_year: float) -> dict[str, str]:
         "first_session": "the portfolio begins with cash at the open after the first signal; benchmarks count from "
         "the close before it",
         "turnover": "bought plus sold value over the account of the day before (two-sided)",
+        "cost_per_value": "costs over the value bought and sold; at break-even the portfolio would have earned what "
+        "equal weight earned",
+        "styles": "mean percentile of what is held, weighted by value, among the names scored that day (50 %: as drawn "
+        "by lot): beta and volatility of 60 sessions, mean traded value and return of 20",
         "participation": "value of a fill over what the market traded of its name that day; fills of unknown amounts "
         "left out",
         "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "

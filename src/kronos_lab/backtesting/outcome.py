@@ -16,10 +16,10 @@ from kronos_lab.backtesting.conclusions import calibration_sentences, headline, 
 from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX, Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
-from kronos_lab.backtesting.report.calibration_figure import calibration_figure
+from kronos_lab.backtesting.report.fans import fans_figure
 from kronos_lab.backtesting.report.figures import draw_figures
-from kronos_lab.backtesting.report.luck_part import luck_part
-from kronos_lab.backtesting.report.page import headline_table, write_report
+from kronos_lab.backtesting.report.page import write_report
+from kronos_lab.backtesting.report.tables import headline_table
 from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
@@ -28,6 +28,7 @@ from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_file, log_i
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
+    from matplotlib.figure import Figure
 
 REPORT_FILE = "report.html"
 METRICS_FILE = "metrics.json"
@@ -64,6 +65,8 @@ def finish_backtest(
     own = {name: fingerprint for name, fingerprint in weights.items() if not name.endswith(PARENT_SUFFIX)}
     results = _counted(folder, results, market, settings, own)  # with its parent beside it, it is no other trial
     days, figures = results.score_LN.index, headline(results.metrics)
+    forecasts = [folder / candidate.folder for candidate in candidates.own]
+    fans = fans_figure(market, forecasts, results.score_LN, settings["data"]["horizon"], settings["seed"])
     save_tables(folder, results)
     save_report(
         folder,
@@ -77,6 +80,7 @@ def finish_backtest(
             **{_words(type(part).__name__): _settings(part) for part in parts},
         },
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
+        further_figures={} if fans is None else {"fans": fans},
     )
     facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
     with tracked(logger, settings, facts_of_run(folder, market, **facts)):
@@ -134,7 +138,14 @@ def save_tables(folder: Path, results: Results) -> None:
 
 
 def save_report(
-    folder: Path, results: Results, *, title: str, lead: str, facts: Mapping[str, str], settings: str
+    folder: Path,
+    results: Results,
+    *,
+    title: str,
+    lead: str,
+    facts: Mapping[str, str],
+    settings: str,
+    further_figures: Mapping[str, "Figure"],
 ) -> None:
     """`report.html` with its figures inside, and the same figures as `figures/*.png`.
 
@@ -145,10 +156,9 @@ def save_report(
         lead: the line under it: which weights, which market.
         facts: what was run, by name.
         settings: the resolved configuration as YAML.
+        further_figures: those that are made of more than the results, by name: "fans".
     """
-    figures = draw_figures(results)
-    if "sample" in results.metrics.get("calibration", {}):
-        figures["calibration"] = calibration_figure(results.metrics["calibration"])
+    figures = draw_figures(results) | dict(further_figures)
     (folder / FIGURES_FOLDER).mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / FIGURES_FOLDER / f"{name}.png", dpi=DOTS_PER_INCH)
@@ -158,7 +168,6 @@ def save_report(
         lead=lead,
         verdict=verdict(results.metrics),
         metrics=results.metrics,
-        luck=luck_part(results.metrics),
         figures=figures,
         warnings=results.warnings,
         facts=facts,

@@ -18,6 +18,7 @@ from kronos_lab.backtesting.performance import (
     sessions_per_year,
 )
 from kronos_lab.backtesting.score_quality import ScoreQuality, score_quality
+from kronos_lab.backtesting.styles import portfolio_styles, style_percentiles, thirds
 from kronos_lab.backtesting.trading.portfolio import Ledger
 from kronos_lab.backtesting.trading.random_portfolios import RandomPortfolios
 from kronos_lab.data.market import Market
@@ -71,6 +72,7 @@ class Results:
             `beside_strongest`, `random_portfolios`, see `beside_random`, and `calibration`, see
             `CalibrationSample.measure`.
         warnings: what to know before reading them.
+        styles: what the portfolio leans on, see `portfolio_styles`.
         random: portfolios of names drawn by lot; None where there are none.
     """
 
@@ -80,6 +82,7 @@ class Results:
     coverage: pd.DataFrame
     metrics: dict[str, Any]
     warnings: list[str]
+    styles: pd.DataFrame
     random: RandomPortfolios | None = None
 
     @property
@@ -118,9 +121,13 @@ def evaluate(
         calibration: see `CalibrationSample.measure`; None where none was asked for.
     """
     score_LN, ledger = traded[OURS]
-    quality = score_quality(market, score_LN, horizon, seed)
-    metrics = measure(market, quality, ledger, against, coverage, seed)
     equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
+    percentiles = style_percentiles(market, score_LN, equal)
+    by_liquidity = thirds(percentiles["liquidity"]) if "liquidity" in percentiles else {}
+    quality = score_quality(market, score_LN, horizon, seed, by_liquidity)
+    metrics = measure(market, quality, ledger, against, coverage, seed)
+    styles = portfolio_styles(ledger.holdings, percentiles)
+    metrics["styles"] = {name: float(styles[name].mean()) for name in styles}
     metrics["baselines"] = against_baselines(market, traded, equal, horizon, per_year, seed)
     metrics["superiority"] = beside_strongest(traded, equal, horizon, per_year, seed)
     if random is not None:
@@ -132,7 +139,7 @@ def evaluate(
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
-    return Results(traded, against, quality, coverage, metrics, warnings, random)
+    return Results(traded, against, quality, coverage, metrics, warnings, styles, random)
 
 
 def measure(
@@ -178,6 +185,11 @@ def measure(
             "turnover_per_session": daily["turnover"].mean(),
             "annual_turnover": daily["turnover"].mean() * per_year,
             "annual_cost": daily["cost"].mean() * per_year,
+            "cost_per_value": _ratio(daily["cost"].mean(), daily["turnover"].mean()),
+            "break_even_cost_per_value": _ratio(
+                (daily["gross_return"] - against["equal_weight"].returns).reindex(daily.index).mean(),
+                daily["turnover"].mean(),
+            ),
             "sessions_with_trades": int((daily["turnover"] > 0).sum()),
             "fills": len(ledger.trades),
             "mean_participation": participation.mean(),
@@ -193,6 +205,10 @@ def measure(
         },
         "conventions": conventions(per_year),
     }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else float("nan")
 
 
 def _short(ledger: Ledger) -> str | None:

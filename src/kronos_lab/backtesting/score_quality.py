@@ -45,7 +45,7 @@ class ScoreQuality:
             horizons of the decay.
         groups_LG: return over the next session of groups by score less that of all names, see `group_returns`.
         figures: all figures, as `metrics.json` holds them: `ranking` (label → horizon → kind), `decay` (horizon),
-            `groups`, `hit_rate`, `rank_autocorrelation` (lag), `by_year`.
+            `groups`, `hit_rate`, `rank_autocorrelation` (lag), `by_year`, `by_part`.
     """
 
     daily: dict[Correlation, pd.Series]
@@ -53,7 +53,9 @@ class ScoreQuality:
     figures: dict[str, Any]
 
 
-def score_quality(market: Market, score_LN: pd.DataFrame, horizon: int, seed: int) -> ScoreQuality:
+def score_quality(
+    market: Market, score_LN: pd.DataFrame, horizon: int, seed: int, parts: Mapping[str, pd.DataFrame]
+) -> ScoreQuality:
     """Hold scores against what came of the names.
 
     Args:
@@ -61,6 +63,7 @@ def score_quality(market: Market, score_LN: pd.DataFrame, horizon: int, seed: in
         score_LN: signal days × symbols, higher is better.
         horizon: sessions that were forecast.
         seed: of the bootstrap.
+        parts: of the names of each day, bool [L, N] by name: rank ICs within them are figures too.
     """
     price = market.wide(["open", "close"], list(score_LN.columns))
     open_LN, close_LN = price["open"], price["close"]
@@ -94,6 +97,7 @@ def score_quality(market: Market, score_LN: pd.DataFrame, horizon: int, seed: in
             "hit_rate": sure["hits"] | {end: sure["hits"][end] + 0.5 for end in ("mean", "low", "high")},
             "rank_autocorrelation": {str(lag): float(rank_autocorrelation(score_LN, lag).mean()) for lag in main},
             "by_year": _by_year(next_rank_ic, seed),
+            "by_part": _by_part(score_LN, next_LN, parts, seed),
         },
     )
 
@@ -153,3 +157,10 @@ def _by_year(daily_L: pd.Series, seed: int) -> dict[str, dict[str, Any]]:
     return {
         str(year): sure_figures(values.to_frame("rank_ic"), NEXT_SESSION, seed)["rank_ic"] for year, values in years
     }
+
+
+def _by_part(
+    score_LN: pd.DataFrame, next_LN: pd.DataFrame, parts: Mapping[str, pd.DataFrame], seed: int
+) -> dict[str, dict[str, Any]]:
+    daily = {name: daily_correlation(score_LN.where(part_LN), next_LN, "rank") for name, part_LN in parts.items()}
+    return sure_figures(pd.DataFrame(daily), NEXT_SESSION, seed) if daily else {}

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kronos_lab.backtesting.calibration_sample import SAMPLED
-from kronos_lab.backtesting.report.figures import BENCHMARK_COLOURS, MUTED, PORTFOLIO, WIDTH, bare, finish
+from kronos_lab.backtesting.report.drawing import BENCHMARK_COLOURS, MUTED, PORTFOLIO, WIDTH, bare, finish
 
 COLOURS = (PORTFOLIO, BENCHMARK_COLOURS[0])
 LARGEST_DOT = 60.0  # square points

@@ -5,21 +5,31 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kronos_lab.backtesting.luck import growth_band
 from kronos_lab.backtesting.performance import drawdown, equity_curve
+from kronos_lab.backtesting.report.calibration_figure import calibration_figure
+from kronos_lab.backtesting.report.drawing import (
+    BEFORE_COST,
+    BENCHMARK_COLOURS,
+    MUTED,
+    PORTFOLIO,
+    WIDTH,
+    bare,
+    date_panels,
+    finish,
+    line,
+)
+from kronos_lab.backtesting.report.months import months_figure
 from kronos_lab.backtesting.results import Results
 
-INK, MUTED, GRID = "#1b2733", "#66757f", "#e3e8ec"
-PORTFOLIO, BEFORE_COST = "#1f4e79", "#8fb3d9"
-BENCHMARK_NAMES = {"equal_weight": "equal weight", "index": "price index"}
-BENCHMARK_COLOURS = ("#d9822b", "#7a8a99")
+EQUAL_WEIGHT = "equal weight"
+BENCHMARK_NAMES = {"equal_weight": EQUAL_WEIGHT, "index": "price index"}
 COVERAGE_COLOURS = ("#c3d4e5", "#e3e8ec", "#d9822b", "#f0c08a")
+STYLE_COLOURS = (PORTFOLIO, *BENCHMARK_COLOURS, "#6a9a5b")
 ROLLING_DAYS = 20
-WIDTH = 9.2  # inches
 
 
 def draw_figures(results: Results) -> dict[str, Figure]:
@@ -36,14 +46,19 @@ def draw_figures(results: Results) -> dict[str, Figure]:
         for which, values in results.quality.daily.items()
         if which.kind == "rank_ic" and which.label == "open_to_open" and str(which.horizon) in main
     }
-    return {
+    figures = {
         "equity": equity_figure(net, gross, returns, None if random is None else growth_band(random.net_return_LR)),
         "excess": excess_figure(net, gross, returns),
+        "months": months_figure({"Return with cost": net, "Excess over equal weight": net - returns[EQUAL_WEIGHT]}),
         "rank_ic": rank_ic_figure(rank_ic),
         "order": order_figure(results.metrics["decay"], results.metrics["groups"]["mean"]),
         "trading": trading_figure(daily),
+        "styles": styles_figure(results.styles),
         "coverage": coverage_figure(results.coverage),
     }
+    if "sample" in results.metrics.get("calibration", {}):
+        figures["calibration"] = calibration_figure(results.metrics["calibration"])
+    return figures
 
 
 def equity_figure(
@@ -57,14 +72,14 @@ def equity_figure(
         benchmarks: daily returns by label, on the same days.
         band: of the growth of random portfolios, see `growth_band`; None for none.
     """
-    figure, (growth, falls) = _figure(rows=2, height=5.2, ratios=(2.2, 1))
-    _line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio, with cost", zorder=3)
-    _line(growth, equity_curve(gross), color=BEFORE_COST, linewidth=1.2, label="portfolio, before cost")
-    _line(falls, 100 * drawdown(net), color=PORTFOLIO, linewidth=1.2, zorder=3)
+    figure, (growth, falls) = date_panels(rows=2, height=5.2, ratios=(2.2, 1))
+    line(growth, equity_curve(net), color=PORTFOLIO, linewidth=1.8, label="portfolio, with cost", zorder=3)
+    line(growth, equity_curve(gross), color=BEFORE_COST, linewidth=1.2, label="portfolio, before cost")
+    line(falls, 100 * drawdown(net), color=PORTFOLIO, linewidth=1.2, zorder=3)
     falls.fill_between(net.index, 100 * drawdown(net), 0, color=PORTFOLIO, alpha=0.2, linewidth=0)
     for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
-        _line(growth, equity_curve(returns), color=colour, linewidth=1.2, label=label)
-        _line(falls, 100 * drawdown(returns), color=colour, linewidth=0.9)
+        line(growth, equity_curve(returns), color=colour, linewidth=1.2, label=label)
+        line(falls, 100 * drawdown(returns), color=colour, linewidth=0.9)
     if band is not None:
         style: dict[str, Any] = {"color": MUTED, "alpha": 0.18, "linewidth": 0, "zorder": 0}
         growth.fill_between(band.index, band["low"], band["high"], label="random portfolios, 5–95 %", **style)
@@ -76,10 +91,10 @@ def equity_figure(
 
 def excess_figure(net: pd.Series, gross: pd.Series, benchmarks: Mapping[str, pd.Series]) -> Figure:
     """Sum of the daily differences to each benchmark, with cost (solid) and before cost (thin)."""
-    figure, (axes,) = _figure(rows=1, height=2.9)
+    figure, (axes,) = date_panels(rows=1, height=2.9)
     for (label, returns), colour in zip(benchmarks.items(), BENCHMARK_COLOURS, strict=False):
-        _line(axes, 100 * (gross - returns).cumsum(), color=colour, linewidth=0.8, alpha=0.7)
-        _line(axes, 100 * (net - returns).cumsum(), color=colour, linewidth=1.6, label=f"over {label}")
+        line(axes, 100 * (gross - returns).cumsum(), color=colour, linewidth=0.8, alpha=0.7)
+        line(axes, 100 * (net - returns).cumsum(), color=colour, linewidth=1.6, label=f"over {label}")
     axes.yaxis.set_major_formatter(PercentFormatter())
     finish(axes, "Excess return, summed (thin: before cost)", level=0)
     return figure
@@ -91,15 +106,15 @@ def rank_ic_figure(daily: Mapping[int, pd.Series]) -> Figure:
     Args:
         daily: rank IC per signal day by horizon in sessions.
     """
-    figure, (bars, running) = _figure(rows=2, height=4.8, ratios=(1.2, 1))
+    figure, (bars, running) = date_panels(rows=2, height=4.8, ratios=(1.2, 1))
     first = min(daily)
     values = daily[first].dropna()
     bars.bar(values.index, values, width=1.0, color=BEFORE_COST, linewidth=0)
     label = f"mean of {ROLLING_DAYS} days"
-    _line(bars, values.rolling(ROLLING_DAYS).mean(), color=PORTFOLIO, linewidth=1.6, label=label)
+    line(bars, values.rolling(ROLLING_DAYS).mean(), color=PORTFOLIO, linewidth=1.6, label=label)
     for horizon, colour in zip(sorted(daily), (PORTFOLIO, BENCHMARK_COLOURS[0]), strict=False):
         total = daily[horizon].dropna().cumsum()
-        _line(running, total, color=colour, linewidth=1.4, label=f"{horizon}-session label")
+        line(running, total, color=colour, linewidth=1.4, label=f"{horizon}-session label")
     finish(bars, f"Rank IC of the {first}-session label, day by day", level=0)
     finish(running, "Rank IC, summed", level=0)
     return figure
@@ -137,7 +152,7 @@ def _bars(axes: Axes, figures: Mapping[str, Mapping[str, float]], scale: float) 
 
 def trading_figure(ledger_daily: pd.DataFrame) -> Figure:
     """Turnover of each session and the share of the account that lay in cash at its close."""
-    figure, (turnover, cash) = _figure(rows=2, height=3.8)
+    figure, (turnover, cash) = date_panels(rows=2, height=3.8)
     turnover.bar(ledger_daily.index, 100 * ledger_daily["turnover"], width=1.0, color=PORTFOLIO, linewidth=0)
     share = 100 * ledger_daily["cash"] / ledger_daily["account"]
     cash.fill_between(share.index, share, 0, color=BEFORE_COST, linewidth=0)
@@ -148,9 +163,24 @@ def trading_figure(ledger_daily: pd.DataFrame) -> Figure:
     return figure
 
 
+def styles_figure(styles: pd.DataFrame) -> Figure:
+    """Percentiles of what is held, a line for each style; by lot it would be half.
+
+    Args:
+        styles: see `portfolio_styles`.
+    """
+    figure, (axes,) = date_panels(rows=1, height=2.6)
+    for name, colour in zip(styles, STYLE_COLOURS, strict=False):
+        line(axes, 100 * styles[name], color=colour, linewidth=1.3, label=name)
+    axes.set_ylim(0, 100)
+    axes.yaxis.set_major_formatter(PercentFormatter())
+    finish(axes, "Holdings among the scored names, percentile", level=50)
+    return figure
+
+
 def coverage_figure(coverage: pd.DataFrame) -> Figure:
     """Members of each day by what became of them."""
-    figure, (axes,) = _figure(rows=1, height=2.4)
+    figure, (axes,) = date_panels(rows=1, height=2.4)
     counts = [coverage[part] for part in ("scored", "suspended", "no_bars", "short_lookback")]
     labels = ["scored", "suspended", "without bars", "lookback too short"]
     axes.stackplot(coverage.index, *counts, labels=labels, colors=COVERAGE_COLOURS, linewidth=0)
@@ -158,39 +188,3 @@ def coverage_figure(coverage: pd.DataFrame) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     finish(axes, "Members of each day, number of names")
     return figure
-
-
-def _figure(rows: int, height: float, ratios: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
-    """Panels above each other on one axis of dates: light grid, no frame."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    grid = figure.subplots(rows, 1, sharex=True, height_ratios=ratios, squeeze=False)
-    for (axes,) in grid:
-        bare(axes)
-    locator = AutoDateLocator(minticks=4, maxticks=10)
-    grid[-1][0].xaxis.set_major_locator(locator)
-    grid[-1][0].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    return figure, [row[0] for row in grid]
-
-
-def bare(axes: Axes) -> None:
-    """Light grid, no frame."""
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-    axes.tick_params(colors=MUTED, length=0, labelsize=9)
-
-
-def _line(axes: Axes, values: pd.Series, **style: Any) -> None:
-    axes.plot(values.index, values, **style)
-
-
-def finish(axes: Axes, title: str, level: float | None = None) -> None:
-    """Title at the left, legend at the right above the panel, a line where nothing is gained or lost."""
-    axes.set_title(title, loc="left", fontsize=10.5, color=INK, fontweight="bold")
-    axes.margins(x=0.01)
-    if level is not None:
-        axes.axhline(level, color=MUTED, linewidth=0.7, zorder=1)
-    if axes.get_legend_handles_labels()[0]:
-        place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, ncols=4, **place)

@@ -1,10 +1,18 @@
 """What the report says of luck below its table of rules: a row of random portfolios, and lines of tests."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from kronos_lab.backtesting.baselines import OURS
-from kronos_lab.backtesting.report.page import OVER, LuckPart, chance, number, percent
+from kronos_lab.backtesting.report.tables import OVER
+from kronos_lab.backtesting.report.wording import chance, number, percent
+
+
+class LuckPart(NamedTuple):
+    """What the table of rules has besides them: a row of random portfolios (or none), and lines under it."""
+
+    rows: Sequence[Sequence[str]]
+    lines: Sequence[str]
 
 
 def luck_part(metrics: Mapping[str, Any]) -> LuckPart:

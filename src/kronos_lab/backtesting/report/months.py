@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from kronos_lab.backtesting.report.figures import BENCHMARK_COLOURS, INK, MUTED, PORTFOLIO, WIDTH
+from kronos_lab.backtesting.report.drawing import BENCHMARK_COLOURS, INK, MUTED, PORTFOLIO, WIDTH
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LOSS_TO_GAIN = LinearSegmentedColormap.from_list("loss to gain", (BENCHMARK_COLOURS[0], "#ffffff", PORTFOLIO))
