@@ -47,8 +47,10 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.configured_forecaster import configured_forecaster
     from kronos_lab.runs.console import quiet_libraries
+    from kronos_lab.runs.laps import Laps
     from kronos_lab.runs.ranks import prepare_ranks, rank
 
+    lap = Laps()
     started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()
     prepare_ranks()
@@ -79,6 +81,7 @@ def main(cfg: DictConfig) -> None:
     calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
     loaded, weights = candidates.load()
+    lap("load")
     for candidate, models in zip(candidates.all, loaded, strict=True):
         forecast = partial(
             forecast_universe,
@@ -93,8 +96,10 @@ def main(cfg: DictConfig) -> None:
             earlier=outputs if cfg.backtest.reuse else None,
         )
         forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)
+        lap("predict")
         if candidate in candidates.own:
             calibration.forecast(folder / candidate.calibration_folder, forecast)
+            lap("predict for calibration")
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 
@@ -102,12 +107,15 @@ def main(cfg: DictConfig) -> None:
     if candidates.parent:
         folders[PARENT] = [folder / candidates.parent.folder]
     scores = {name: cross_section(score_forecasts(of, signal), market, universe) for name, of in folders.items()}
+    lap("signals")
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])
     traded = trade_each(market, scores, strategy, exchange, account)
     random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
+    lap("simulation")
     calibrated = calibration.measure([folder / own.calibration_folder for own in candidates.own], cfg.seed)
     results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated)
+    lap("statistics")
     finish_backtest(
         folder,
         results,
@@ -118,6 +126,7 @@ def main(cfg: DictConfig) -> None:
         parts=[window, sampling, signal, cross_section, strategy, exchange],
         logger=instantiate(cfg.logger, folder=str(folder)),
         started=started,
+        lap=lap,
     )
 
 

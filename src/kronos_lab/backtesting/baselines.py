@@ -12,7 +12,7 @@ import pandas as pd
 from kronos_lab.backtesting.performance import performance, performance_errors
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
-from kronos_lab.backtesting.trading.portfolio import Ledger, simulate
+from kronos_lab.backtesting.trading.portfolio import Ledger, quoted_exchange, simulate
 from kronos_lab.backtesting.trading.strategies import Strategy
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
@@ -75,9 +75,11 @@ def trade_each(
     exchange: ExchangeSettings,
     account: float,
 ) -> dict[str, Traded]:
-    """Each score traded by itself, as `simulate` does."""
+    """Each score traded by itself, as `simulate` does; the quotes are read once."""
+    quoted = quoted_exchange(market, list(scores.values()), exchange)
     return {
-        name: Traded(one_LN, simulate(market, one_LN, strategy, exchange, account)) for name, one_LN in scores.items()
+        name: Traded(one_LN, simulate(market, one_LN, strategy, exchange, account, quoted))
+        for name, one_LN in scores.items()
     }
 
 

@@ -23,6 +23,7 @@ from kronos_lab.backtesting.report.tables import headline_table
 from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
+from kronos_lab.runs.laps import Laps
 from kronos_lab.runs.summary import write_json, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_file, log_image, record_of, tracked
 
@@ -48,6 +49,7 @@ def finish_backtest(
     parts: Sequence[Any],
     logger: "Logger",
     started: float,
+    lap: Laps,
 ) -> None:
     """Write tables, report and `summary.json`, track the figures, and say what came out.
 
@@ -61,6 +63,7 @@ def finish_backtest(
         parts: frozen dataclasses of settings to list in the report: sampling, signal, strategy, ...
         logger: where figures go besides the folder.
         started: `time.time()` when the run began.
+        lap: of the run so far.
     """
     own = {name: fingerprint for name, fingerprint in weights.items() if not name.endswith(PARENT_SUFFIX)}
     results = _counted(folder, results, market, settings, own)  # with its parent beside it, it is no other trial
@@ -82,6 +85,7 @@ def finish_backtest(
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         further_figures={} if fans is None else {"fans": fans},
     )
+    lap("report")
     facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
     with tracked(logger, settings, facts_of_run(folder, market, **facts)):
         _track(logger, folder, figures)
@@ -98,7 +102,7 @@ def finish_backtest(
         weights=weights,
         started=started,
         headline=figures,
-        further={**candidates.facts, **record_of(logger)},
+        further={**candidates.facts, "seconds": lap.seconds, **record_of(logger)},
     )
     _print_headline(folder, results)
 

@@ -4,7 +4,7 @@ The scores of day t are traded at the open of the next session: a name bought th
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kronos_lab.data.settings import positive_number
 from kronos_lab.errors import InputError
 
 if TYPE_CHECKING:
+    from qlib.backtest.exchange import Exchange
     from qlib.backtest.executor import BaseExecutor
     from qlib.strategy.base import BaseStrategy
 
@@ -49,6 +50,7 @@ def simulate(
     strategy: Strategy,
     exchange: ExchangeSettings,
     account: float,
+    quoted: "Exchange | None" = None,
 ) -> Ledger:
     """Trade the scores, from the session after the first signal day to the one after the last, if it has bars.
 
@@ -58,6 +60,7 @@ def simulate(
         strategy: what to hold.
         exchange: what can be traded, and at what cost.
         account: cash to begin with, in currency.
+        quoted: what `quoted_exchange` gave for these names and days; None: their quotes are read here.
 
     Raises:
         InputError: no cash, or see `check_tradable`.
@@ -65,15 +68,29 @@ def simulate(
     positive_number("backtest.account", account)
     check_tradable(market, score_LN.notna().sum(axis=1), strategy, exchange)
     sessions = trading_sessions(market, pd.DatetimeIndex(score_LN.index))
-    market.serve_qlib()
+    if quoted is None:
+        quoted = quoted_exchange(market, [score_LN], exchange)
     with quiet_qlib():
-        market_of_qlib = exchange.qlib_exchange(sorted(score_LN.columns), score_LN.index[0], sessions[-1])
-        trader, executor = strategy_and_executor(score_LN, strategy, market_of_qlib, account, sessions)
+        trader, executor = strategy_and_executor(score_LN, strategy, quoted, account, sessions)
         fills = [fill for step in _steps(trader, executor, sessions) for fill in step]
         daily, positions = executor.trade_account.get_portfolio_metrics()
     trades = _trades(fills)
     trades["participation"] = trades["value"] / _amounts(market, trades)
     return Ledger(_daily(daily, positions), _holdings(positions), trades)
+
+
+def quoted_exchange(market: Market, scores: Sequence[pd.DataFrame], exchange: ExchangeSettings) -> "Exchange":
+    """Qlib's exchange with its quotes of all names and days that these scores are traded on; reading them takes time.
+
+    Raises:
+        InputError: there is no session to trade on.
+    """
+    symbols = sorted({symbol for score_LN in scores for symbol in score_LN.columns})
+    first = min(score_LN.index[0] for score_LN in scores)
+    last = max(trading_sessions(market, pd.DatetimeIndex(score_LN.index))[-1] for score_LN in scores)
+    market.serve_qlib()
+    with quiet_qlib():
+        return exchange.qlib_exchange(symbols, first, last)
 
 
 def check_tradable(market: Market, scored_L: pd.Series, strategy: Strategy, exchange: ExchangeSettings) -> None:
