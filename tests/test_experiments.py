@@ -32,16 +32,18 @@ def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> N
 
 def test_runs_of_the_demo_effect_are_not_taken_for_others(record: ModuleType, tmp_path: Path, monkeypatch) -> None:
     """A finished run is not run again, an interrupted one is, and one of another command is refused."""
-    monkeypatch.setattr(record, "PROJECT", tmp_path)
+    import recorded_run
+
+    monkeypatch.setattr(recorded_run, "PROJECT", tmp_path)
     ran = []
 
     def finish(command, **_):
         ran.append(command[1:])
         folder.mkdir(parents=True)
         (folder / "summary.json").write_text(f'{{"command": ["python", "{command[1]}"]}}')
-        return record.subprocess.CompletedProcess(command, 0)
+        return recorded_run.subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(record.subprocess, "run", finish)
+    monkeypatch.setattr(recorded_run.subprocess, "run", finish)
     folder, run = tmp_path / "outputs" / "train" / "a", record.Run("train", "a", ["train.py"])
     folder.mkdir(parents=True)
     (folder / "half").touch()

@@ -5,20 +5,17 @@ python experiments/demo_effect/record.py
 Runs that have finished are not run again; a run that was interrupted begins anew.
 """
 
-import json
-import os
-import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from recorded_run import PROJECT, REAL_MARKET, SHARED, Run
+
 RESULTS = Path(__file__).parent / "results"
-SHARED = "../shared/data"
 
 TRAIN = ["train.py", "experiment=demo_effect", "logger=csv"]
 TOKENIZER = ["stage=tokenizer", "data.windows_per_epoch=60_000"]
@@ -28,16 +25,9 @@ EVALUATE = [
     "finetune/evaluate_forecasts.py", "data.horizon=10", "evaluation.test.days=null", "evaluation.test.names=1200",
     "forecast.paths=16", "forecast.temperature=1", "forecast.top_p=1", "forecast.anchor=true", "trainer.devices=2",
 ]  # fmt: skip
-# One thread a process: two processes train and forecast side by side, on a CPU wherever this runs.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
 EFFECT_ON = ["market.effect=on", "universe=all"]
 EFFECT_OFF = ["market.effect=off", "universe=all"]
-REAL = [
-    "market=files", "market.name=csi800", f"market.bars={SHARED}/cn_csi800_day.parquet",
-    f"market.memberships={SHARED}/instruments", f"market.indices={SHARED}/cn_index_day.csv.gz", "universe=csi300",
-]  # fmt: skip
-
+REAL = [*REAL_MARKET, "universe=csi300"]
 
 MARKETS = {"effect_on": EFFECT_ON, "effect_off": EFFECT_OFF, "real_csi300": REAL}
 SEEDS = (1, 2, 3)  # of training and sampling; each market is one
@@ -45,35 +35,6 @@ FIGURES = [
     "rank_ic_h", "rank_ic_h_low", "rank_ic_h_high", "rank_ic_h_t", "rank_ic_h_p", "rank_ic_1", "best_tenth_excess",
     "crps", "coverage", "coverage_ideal", "error_to_persistence_h",
 ]  # fmt: skip
-
-
-class Run(NamedTuple):
-    """One command and the folder of its run."""
-
-    kind: str
-    name: str
-    typed: list[str]
-
-    def summary(self) -> dict[str, Any]:
-        """What the run wrote at its end; runs the command where it has not."""
-        folder = PROJECT / "outputs" / self.kind / self.name
-        if not (folder / "summary.json").is_file():
-            if folder.exists():
-                print(f"{folder} was interrupted: it begins anew", flush=True)
-                shutil.rmtree(folder)
-            print("$", self.as_typed, flush=True)
-            command = [sys.executable, *self.typed]
-            if subprocess.run(command, cwd=PROJECT, env=os.environ | ENVIRONMENT, check=False).returncode:
-                raise SystemExit(f"no results: this command failed: {self.as_typed}")
-        summary = json.loads((folder / "summary.json").read_text())
-        if summary["command"][1:] != self.typed:
-            raise SystemExit(f"no results: {folder} is of another command: move it away, and try again")
-        return summary
-
-    @property
-    def as_typed(self) -> str:
-        """The command as one types it."""
-        return f"OMP_NUM_THREADS=1 {shlex.join(['python', *self.typed])}"
 
 
 def runs_of(market: str, seed: int) -> list[Run]:

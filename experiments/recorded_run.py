@@ -1,0 +1,53 @@
+"""Commands of an experiment, each run once: what has finished is not run again, what was interrupted begins anew."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROJECT = Path(__file__).resolve().parents[1]
+# One thread a process, on a CPU wherever this runs: small models are faster so, and the figures are the same.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+SHARED = "../shared/data"
+# Real bars, which are not part of this project.
+REAL_MARKET = [
+    "market=files", "market.name=csi800", f"market.bars={SHARED}/cn_csi800_day.parquet",
+    f"market.memberships={SHARED}/instruments", f"market.indices={SHARED}/cn_index_day.csv.gz",
+]  # fmt: skip
+
+
+class Run(NamedTuple):
+    """One command and the folder of its run."""
+
+    kind: str
+    name: str
+    typed: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves what it has to say."""
+        return PROJECT / "outputs" / self.kind / self.name
+
+    @property
+    def as_typed(self) -> str:
+        """The command as one types it."""
+        return f"OMP_NUM_THREADS=1 {shlex.join(['python', *self.typed])}"
+
+    def summary(self) -> dict[str, Any]:
+        """What the run wrote at its end; runs the command where it has not."""
+        if not (self.folder / "summary.json").is_file():
+            if self.folder.exists():
+                print(f"{self.folder} was interrupted: it begins anew", flush=True)
+                shutil.rmtree(self.folder)
+            print("$", self.as_typed, flush=True)
+            command = [sys.executable, *self.typed]
+            if subprocess.run(command, cwd=PROJECT, env=os.environ | ENVIRONMENT, check=False).returncode:
+                raise SystemExit(f"no results: this command failed: {self.as_typed}")
+        summary = json.loads((self.folder / "summary.json").read_text())
+        if summary["command"][1:] != self.typed:
+            raise SystemExit(f"no results: {self.folder} is of another command: move it away, and try again")
+        return summary
