@@ -75,3 +75,15 @@ def test_training_steps_are_measured_next_to_the_plain_one(tmp_path: Path) -> No
     plain, ours = record["ways"]["reference"], record["ways"]["eager"]
     assert ours["ratio"] > 0 and len(ours["all_seconds"]) == len(plain["all_seconds"]) == 2
     assert record["peaks"]["matrix_flops_per_s"] > plain["flops_per_s"] > 0
+
+
+def test_a_backtest_is_measured_by_its_own_record(tmp_path: Path) -> None:
+    """Forecasting counts once, as later runs take it over; the rest is the middle of all runs."""
+    import backtest
+
+    stages = dict.fromkeys(backtest.STAGES, 1.0)
+    runs = [stages | {"predict": 50.0, "simulation": 9.0}, stages | {"simulation": 5.0}, stages | {"simulation": 6.0}]
+    found = backtest.middle(runs)
+    assert (found["predict"], found["simulation"], found["simulation and statistics"]) == (50.0, 6.0, 7.0)
+    folder = backtest.random_weights(tmp_path / "weights")
+    assert {path.name for path in folder.iterdir()} == {"tokenizer", "predictor"}

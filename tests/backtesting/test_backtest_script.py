@@ -165,6 +165,10 @@ def test_a_run_leaves_everything_in_its_folder(runs, small_market):
     assert summary["weights"]["predictor"] in (folder / "report.html").read_text()
     assert "Single forecasts" in (folder / "report.html").read_text() and (folder / "figures" / "fans.png").is_file()
     assert summary["config"]["data"]["lookback"] == 30
+    assert list(summary["seconds"]) == [
+        "load", "predict", "predict for calibration", "signals", "simulation", "statistics", "report"
+    ]  # fmt: skip
+    assert 0 < sum(summary["seconds"].values()) <= summary["duration_seconds"] + 0.1
     manifest = json.loads((folder / "forecasts" / "manifest.json").read_text())
     assert manifest["finished"]
     assert manifest["weights"] == summary["weights"]

@@ -27,6 +27,7 @@ def forecast(
     bars: Any = None,
     *,
     universe: str = "csi300",
+    spans: pd.DataFrame | None = None,
     end: str = END,
     batch_size: int = 60,
     seed: int = 7,
@@ -47,7 +48,9 @@ def forecast(
     from kronos_lab.data.windows import WindowIndex
     from kronos_lab.runs.ranks import build_trainer
 
-    windows = WindowIndex(bars or market.bars(universe), market.spans(universe), LOOKBACK, 0, START, end)
+    windows = WindowIndex(
+        bars or market.bars(universe), market.spans(universe) if spans is None else spans, LOOKBACK, 0, START, end
+    )
     rows = windows.signal_rows(np.arange(len(windows)))
     plan = BatchPlan(len(rows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
     data = ForecastDataModule(ForecastDataset(windows, rows, plan, market.future_stamps))
@@ -160,6 +163,18 @@ def test_changing_tomorrows_bar_never_changes_todays_score(forecasts, small_mark
     before, after = scores(forecasts), scores(forecast(tmp_path, small_market, changed))
     pd.testing.assert_frame_equal(before.loc[:today], after.loc[:today], check_exact=True)
     assert not before.loc[today:].iloc[1:].equals(after.loc[today:].iloc[1:])
+
+
+def test_a_stock_that_leaves_the_universe_tomorrow_changes_nothing_today(forecasts, small_market, tmp_path):
+    spans, today = small_market.spans("csi300"), small_market.calendar[-6]
+    leaver = scores(forecasts).loc[today:].dropna(axis=1).columns[0]
+    spans.loc[(spans["symbol"] == leaver) & (spans["end"] > today), "end"] = today
+    before, after = scores(forecasts), scores(forecast(tmp_path, small_market, spans=spans))
+    assert after.loc[today:, leaver].notna().to_list() == [True] + 5 * [False]
+    # Other batches, so other sums: equal but for rounding.
+    pd.testing.assert_frame_equal(before.loc[:today], after.loc[:today], rtol=1e-4, atol=1e-6)
+    others = before.columns.drop(leaver)
+    pd.testing.assert_frame_equal(before[others], after[others], rtol=1e-4, atol=1e-6)
 
 
 def test_scores_up_to_a_day_do_not_depend_on_how_many_days_follow(forecasts, small_market, tmp_path):
