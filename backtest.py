@@ -90,7 +90,7 @@ def main(cfg: DictConfig) -> None:
             forecaster=configured_forecaster(*models, window, cfg.forecast),
             horizon=window.horizon,
             batch_size=cfg.backtest_batch_size,
-            seed=cfg.seed,
+            seed=cfg.seed + candidate.number,
             store=store,
             origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
             earlier=outputs if cfg.backtest.reuse else None,

@@ -29,21 +29,21 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.baselines import against_baselines, trade_each
-    from kronos_lab.backtesting.finished_backtest import find_backtest, read_scores
+    from kronos_lab.backtesting.finished_backtest import find_backtest, load_rule, read_scores
     from kronos_lab.backtesting.performance import sessions_per_year
     from kronos_lab.backtesting.placebos import PLACEBOS_FILE, findings, placebo_scores, save_placebos
     from kronos_lab.backtesting.results import benchmarks
     from kronos_lab.data.settings import whole_number
     from kronos_lab.errors import InputError
     from kronos_lab.runs.console import quiet_libraries
-    from kronos_lab.runs.folder import load_config, save_config, this_run_folder
+    from kronos_lab.runs.folder import save_config, this_run_folder
     from kronos_lab.runs.summary import read_summary, write_summary
 
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     whole_number("shuffles", cfg.shuffles, least=0)
     earlier = find_backtest(cfg.run, Path(cfg.paths.outputs))
-    was, summary = load_config(earlier), read_summary(earlier)
+    was, summary = load_rule(earlier), read_summary(earlier)
     assert summary is not None
     log.info("backtest    %s", earlier)
     market = instantiate(was.market)

@@ -20,7 +20,7 @@ log = logging.getLogger("todays_orders")
 # Settings that may be typed beside run=, and those of a backtest that mean nothing here.
 BESIDE_RUN = (
     "run", "holdings", "cash", "day", "name", "debug", "checkpoint", "tokenizer", "backtest_batch_size", "trainer.",
-    "paths.",
+    "paths.outputs",
 )  # fmt: skip
 OF_BACKTESTS = (
     "backtest.start=", "backtest.end=", "backtest.reuse=", "backtest.baselines=", "backtest.parent=",
@@ -90,8 +90,9 @@ def main(cfg: DictConfig) -> None:
     store = check_store(cfg.backtest.store)
     check_signal(signal, cfg.forecast.paths, window.horizon)
     day = signal_day(market, universe, cfg.day)
-    cash, warnings = cash_beside(cfg.cash, cfg.holdings, cfg.backtest.account)
     held, unsaid = (no_holdings(), []) if cfg.holdings is None else read_holdings(cfg.holdings, market, day)
+    cash, warnings = cash_beside(cfg.cash, held, cfg.backtest.account)
+    strategy.check_held(len(held))
     windows, coverage = universe_windows(market, universe, window, f"{day:%Y-%m-%d}", f"{day:%Y-%m-%d}")
     warnings += [
         *unsaid,
@@ -117,7 +118,7 @@ def main(cfg: DictConfig) -> None:
             horizon=window.horizon,
             paths=cfg.forecast.paths,
             batch_size=cfg.backtest_batch_size,
-            seed=cfg.seed,
+            seed=cfg.seed + candidate.number,
             store=store,
             origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
             earlier=None,

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from finetuned_run import finetuned_run
+from kronos_lab.errors import InputError
 from many_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "part of a batch": ([*SMALL, "backtest_batch_size=1e3"], "backtest_batch_size=1000.0 must be a whole number"),
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
     "twice": ([*SMALL, "checkpoint=[a,a]"], "checkpoint=['a', 'a'] is no list of different checkpoints"),
+    "a number": ([*SMALL, "checkpoint=1.5"], "checkpoint=1.5 is no run, folder or Hub id"),
+    "itself": (
+        [*SMALL, f"checkpoint=['{PREDICTOR}','{PREDICTOR.parent}/./predictor']"],
+        "an ensemble of the same weights",
+    ),
     "no room": ([*SMALL, "backtest.store=float16"], "backtest.store=float16: choose one of bars, closes"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
 }
@@ -275,13 +281,18 @@ def test_what_was_finetuned_stands_beside_its_parent(runs):
 
 
 def test_an_ensemble_pools_the_paths_of_its_checkpoints(runs):
-    """With the same number of paths each, its expected return is the mean of theirs."""
-    scores = {
-        name: pd.read_parquet(finished(runs, name) / "signals.parquet").set_index(["date", "symbol"])["score"]
-        for name in ("csi300", "finetuned", "ensemble")
-    }
-    mean = (scores["csi300"] + scores["finetuned"]) / 2
-    pd.testing.assert_series_equal(scores["ensemble"], mean, rtol=1e-3, atol=2e-5)  # half precision
+    """With the same number of paths each, its expected return is the mean of theirs, drawn apart."""
+    from kronos_lab.backtesting.finished_backtest import read_scores
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest, score_forecasts
+    from kronos_lab.backtesting.scores.signals import ExpectedReturn
+
+    folder = finished(runs, "ensemble")
+    first, second = (score_forecasts([folder / f"forecasts_{n}"], ExpectedReturn(4)) for n in (1, 2))
+    pd.testing.assert_frame_equal(read_scores(folder), (first + second) / 2, check_freq=False)
+    alone = read_scores(finished(runs, "csi300"))
+    pd.testing.assert_frame_equal(first, alone, rtol=1e-3, atol=2e-5, check_freq=False)  # half precision
+    seeds = [read_manifest(folder / f"forecasts_{n}")["batch_plan"]["seed"] for n in (1, 2)]
+    assert seeds == [100, 101]
     assert {path.name for path in finished(runs, "ensemble").glob("forecasts*")} == {"forecasts_1", "forecasts_2"}
     assert "ensemble of 2" in (finished(runs, "ensemble") / "report.html").read_text()
 
@@ -373,6 +384,19 @@ def test_placebos_of_nothing_are_refused(runs, placebos):
     assert {path.name for path in (runs["folder"] / "placebos").iterdir()} == {"newest", "named"}
 
 
+def test_a_backtest_of_code_that_has_moved_is_refused(runs, tmp_path):
+    from kronos_lab.backtesting.finished_backtest import load_rule
+
+    folder = finished(runs, "csi300")
+    assert load_rule(folder).strategy.topk == 5
+    config = (folder / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(config.replace("trading.strategies.TopkDropout", "portfolio.TopkDropout"))
+    with pytest.raises(
+        InputError, match=r"which had kronos_lab\.backtesting\.portfolio\.TopkDropout: run the backtest"
+    ):
+        load_rule(tmp_path)
+
+
 # What `todays_orders.py` refuses, and words of the line that says so.
 NO_ORDERS: dict[str, tuple[list[str], str]] = {
     "no backtest": (["run=nothing"], "run=nothing is no finished backtest"),
@@ -383,6 +407,9 @@ NO_ORDERS: dict[str, tuple[list[str], str]] = {
     "no day": (["run=csi300", "day=soon"], "day=soon is no date: write it as 2024-06-30"),
     "no file": (["run=csi300", "holdings=nowhere.csv"], "holdings=nowhere.csv does not exist"),
     "unknown": (["run=csi300", "holdings=wrong.csv"], "wrong.csv, line 2: market small has no symbol 'SH1'"),
+    "another store": (["run=csi300", "paths.cache=elsewhere"], "leave out paths.cache=elsewhere"),
+    "nothing": (["run=csi300", "cash=0"], "neither cash nor a holding"),
+    "too many": (["run=csi300", "holdings=many.csv"], "13 names are held, more than strategy.topk=5 and"),
     "debts": (["run=csi300", "cash=-1"], "cash=-1 is no amount of money"),
     "many": (["run=csi300", "checkpoint=null", "cash=1", "run=all", "day=2020-01-01"], "day=2020-01-01 is no session"),
 }
@@ -393,6 +420,8 @@ def orders(runs, small_market, tmp_path_factory) -> dict[str, Any]:
     """Commands typed in a folder with what the backtest held on an evening, as a broker would show it."""
     here = tmp_path_factory.mktemp("broker")
     (here / "wrong.csv").write_text("symbol,shares\nSH1,100\n")
+    many = "".join(f"{symbol},100\n" for symbol in small_market.symbols("csi300")[:13])
+    (here / "many.csv").write_text(f"symbol,shares\n{many}")
     trades = pd.read_parquet(finished(runs, "csi300") / "trades.parquet")
     sides_L = trades.groupby("date")["side"].nunique()
     morning = sides_L.index[sides_L == 2][-1]

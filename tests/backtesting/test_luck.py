@@ -104,6 +104,28 @@ def test_trials_are_counted_once_each_and_deflate(tmp_path):
     assert lines[0]["sessions"] == 60 and lines[0]["kurtosis"] == alone["kurtosis"]
 
 
+def test_a_short_trial_deflates_no_more_than_a_long_one(tmp_path):
+    """The ratio of a few sessions spreads widely by chance alone."""
+    random = np.random.default_rng(1)
+    for name, sessions in (("short", 5), ("long", 60)):
+        outputs = tmp_path / name
+        outputs.mkdir()
+        own = pd.Series(random.normal(0.0008, 0.004, len(DAYS)), DAYS)
+        found = []
+        for draw in range(40):
+            other = pd.Series(random.normal(0, 0.004, sessions), DAYS[:sessions])
+            evaluated(outputs / f"{draw}", "smoke", other, seed=2)
+            found.append(evaluated(outputs / f"{draw}", "own", own)[0]["expected_maximum"])
+        if name == "short":
+            of_short = np.mean(found)
+    assert of_short == pytest.approx(np.mean(found), rel=0.35)
+
+
+def test_few_sessions_have_no_probability(tmp_path):
+    figures, _ = evaluated(tmp_path, "few", pd.Series(WAVE[:10] + 0.001, DAYS[:10]))
+    assert np.isnan(figures["probability"]) and figures["reason"].startswith("10 sessions hold")
+
+
 def test_outputs_may_be_given_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluated(tmp_path, "first", pd.Series(WAVE + 0.001, DAYS), paths={"outputs": "."})

@@ -285,6 +285,7 @@ def test_the_page_says_how_much_may_be_luck(backtest):
     from kronos_lab.backtesting.report.tables import baselines_table
 
     trials = {"trials": 3, "probability": 0.6, "sharpe_ratio": 0.05, "sessions": 100, "skew": 0.1, "kurtosis": 3.0}
+    trials["reason"] = ""
     metrics = backtest.metrics | {"trials": trials | {"expected_maximum": 0.0456}}
     table, part = baselines_table(metrics), luck_part(metrics)
     (row,) = part.rows
@@ -301,6 +302,8 @@ def test_the_page_says_how_much_may_be_luck(backtest):
     )
     alone = luck_part(metrics | {"trials": metrics["trials"] | {"trials": 1}}).lines[-1]
     assert alone.startswith("Probabilistic Sharpe ratio 0.60, at least 1 trial: ") and "without skill" not in alone
+    unknown = luck_part(metrics | {"trials": metrics["trials"] | {"reason": "9 sessions are few"}}).lines[-1]
+    assert unknown == "Deflated Sharpe ratio: none, 9 sessions are few."
     few = luck_part(metrics | {"superiority": metrics["superiority"] | {"reason": "9 sessions are few"}}).lines[1]
     assert few == "SPA test against equal weight and 5 rules: no p, 9 sessions are few."
     without = {key: value for key, value in backtest.metrics.items() if key != "random_portfolios"}

@@ -42,8 +42,8 @@ def conventions(per_year: float) -> dict[str, str]:
         "good, and that none is better",
         "deflated_sharpe_ratio": "Bailey and López de Prado (2014), of the net excess over equal weight per session; "
         "trials are the different evaluations of this universe and market on sessions that overlap these, as "
-        "outputs/trials.jsonl lists them: what was tried elsewhere is not known; of one trial it is the probabilistic "
-        "Sharpe ratio",
+        "outputs/trials.jsonl lists them (their ratios as if they had lasted as long as this one): what was tried "
+        "elsewhere is not known; of one trial it is the probabilistic Sharpe ratio; takes sessions as independent",
         "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",
         "coverage": "members scored / members not suspended that day",
     }
@@ -63,7 +63,8 @@ def calibration_conventions() -> dict[str, str]:
         "skill: 1 − its ratio to that of the historical volatility",
         "PIT": "rank of the outcome among the paths, in (0, 1), drawn between two of them; flat where all is well, "
         "high at both ends where paths spread too little, in the middle where too much",
-        "rise": "share of paths above the last close; Brier score (fair) beside that of the sample's own base rate",
+        "rise": "share of paths above the last close, of pairs whose close moved; Brier score (fair) beside that of "
+        "the sample's own base rate",
         "volatility": "root of the mean over paths of the sum of squared log returns of the horizon, beside what came; "
         "R²: 1 − squared errors over those of the sample's own mean; QLIKE: of variances, r/f − log(r/f) − 1",
     }

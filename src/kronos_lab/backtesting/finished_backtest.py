@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX
@@ -19,6 +20,8 @@ RULE = (
     "market", "universe", "split", "data", "data_without_run", "forecast", "signal", "cross_section", "strategy",
     "exchange", "seed",
 )  # fmt: skip
+
+PARTS = ("market", "signal", "cross_section", "strategy", "exchange")  # which are instantiated
 
 
 def find_backtest(run: str | int | None, outputs: Path) -> Path:
@@ -51,6 +54,24 @@ def read_scores(folder: Path) -> pd.DataFrame:
     return score_frame(scores["date"].to_numpy(), scores["symbol"].to_numpy(), scores["score"].to_numpy())
 
 
+def load_rule(folder: Path) -> DictConfig:
+    """The configuration of a finished backtest, whose parts can be made anew.
+
+    Raises:
+        InputError: code it names is not there any more.
+    """
+    was = load_config(folder)
+    for part in PARTS:
+        try:
+            get_object(was[part]._target_)
+        except Exception as error:  # whatever importing a name that moved brings about
+            raise InputError(
+                f"{folder} was made by another version of this code, which had {was[part]._target_}: run the "
+                "backtest again"
+            ) from error
+    return was
+
+
 def take_over_rule(cfg: DictConfig, folder: Path, overrides: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:
     """Make the settings of a backtest, its weights among them, those of another command; in place.
 
@@ -70,7 +91,7 @@ def take_over_rule(cfg: DictConfig, folder: Path, overrides: Sequence[str], allo
     other = [override for override in overrides if not override.startswith(may_be)]
     if other:
         raise InputError(f"run= takes the settings of {folder}: leave out {', '.join(other)}")
-    was, summary = load_config(folder), read_summary(folder)
+    was, summary = load_rule(folder), read_summary(folder)
     assert summary is not None
     for key in RULE:
         if key in was:

@@ -3,6 +3,7 @@
 L sessions, R random portfolios. Excess is the daily difference of returns, after cost.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from kronos_lab.backtesting.baselines import OURS, RULES, Traded
 from kronos_lab.backtesting.performance import performance
 from kronos_lab.backtesting.trading.random_portfolios import RandomPortfolios
 from kronos_lab.data.market import Market
+from kronos_lab.evaluation.inference import too_little
 from kronos_lab.evaluation.selection import deflated_sharpe_ratio, expected_maximum, sharpe_ratio, superiority
 from kronos_lab.runs.trials import Trial, append_trial, distinct_trials, evaluation_hash, now, read_trials
 
@@ -118,15 +120,17 @@ def among_trials(
         excess_L: over equal weight.
         market: what was traded.
         settings: the resolved configuration.
-        weights: content hash per model.
+        weights: content hash per model; the order of an ensemble is no matter.
 
     Returns:
         `trials` (at least so many, this one included), `sharpe_ratio` (per session, with `skew`, `kurtosis`,
-        `sessions`), `expected_maximum` (per session) and `probability`, see `deflated_sharpe_ratio`; and warnings.
+        `sessions`), `expected_maximum` (per session) and `probability`, see `deflated_sharpe_ratio`, with the
+        reason where there is none; and warnings.
     """
     own, outputs = sharpe_ratio(excess_L), Path(settings["paths"]["outputs"]).absolute()
     known = np.isfinite(own.value)
-    decides = {key: settings[key] for key in EVALUATED} | {"account": float(settings["backtest"]["account"])}
+    decides = {key: _by_class(settings[key]) for key in EVALUATED}
+    decides["account"] = float(settings["backtest"]["account"])
     trial = Trial(
         time=now(),
         run=str(folder.relative_to(outputs) if folder.is_relative_to(outputs) else folder),
@@ -135,7 +139,7 @@ def among_trials(
         market_fingerprint=market.fingerprint,
         start=f"{excess_L.index[0]:%Y-%m-%d}",
         end=f"{excess_L.index[-1]:%Y-%m-%d}",
-        evaluated=evaluation_hash(weights, decides),
+        evaluated=evaluation_hash(sorted(weights.values()), decides),
         sharpe=own.value if known else None,
         sessions=own.sessions,
         skew=own.skew if known else None,
@@ -143,7 +147,9 @@ def among_trials(
     )
     warning = append_trial(outputs, trial)
     trials = distinct_trials(read_trials(outputs), trial)
-    ratios = [one.sharpe for one in trials if one.sharpe is not None]
+    # Chance spreads the ratios of few sessions more: of trials of skill-less rules as long as this one so much less.
+    ratios = [one.sharpe * math.sqrt(one.sessions / own.sessions) for one in trials if one.sharpe is not None]
+    reason = too_little(own.sessions, horizon=1, stride=1, unit="sessions")
     figures = {
         "trials": len(trials),
         "sharpe_ratio": own.value,
@@ -151,6 +157,16 @@ def among_trials(
         "skew": own.skew,
         "kurtosis": own.kurtosis,
         "expected_maximum": expected_maximum(ratios),
-        "probability": deflated_sharpe_ratio(own, ratios),
+        "probability": float("nan") if reason else deflated_sharpe_ratio(own, ratios),
+        "reason": reason,
     }
     return figures, [warning] if warning else []
+
+
+def _by_class(settings: Any) -> Any:
+    """Settings with the classes they are for by name alone: where their code lies changes nothing."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {
+        key: str(value).rpartition(".")[2] if key == "_target_" else _by_class(value) for key, value in settings.items()
+    }

@@ -91,7 +91,7 @@ class CalibrationOutcome:
             },
             "crps": self._crps(fair_crps(value_SP, truth_S), bars),
             "pit": (frequency / max(frequency.sum(), 1)).tolist(),
-            "rise": _rise(value_SP > 0, np.where(np.isfinite(truth_S), truth_S > 0, np.nan)),
+            "rise": _rise(value_SP > 0, np.where(np.isfinite(truth_S) & (truth_S != 0), truth_S > 0, np.nan)),
         }
 
     def _coverage(self, covered_S: np.ndarray, ideal: float, bars: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,21 +51,29 @@ class Trial:
     skew: float | None
     kurtosis: float | None
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes it another trial: what was evaluated, and on which sessions."""
+        return self.evaluated, self.start, self.end
+
     def same_test(self, other: "Trial") -> bool:
-        """Whether both were evaluated on the same market and universe, on ranges that overlap."""
-        of_both = ("market_fingerprint", "universe")
+        """Whether both were evaluated on the same market and universe, on ranges that overlap.
+
+        By the name of the market: a day more in its store makes no other market of it.
+        """
+        of_both = ("market", "universe")
         same = all(getattr(self, name) == getattr(other, name) for name in of_both)
         return same and self.start <= other.end and other.start <= self.end
 
 
-def evaluation_hash(weights: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+def evaluation_hash(weights: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Hash of what is evaluated: the same for the same command, whenever, wherever and under whatever name it runs.
 
     Args:
-        weights: content hash per model.
+        weights: content hash of each model.
         settings: everything else that decides what is held.
     """
-    content = json.dumps([dict(weights), settings], sort_keys=True, default=str)
+    content = json.dumps([list(weights), settings], sort_keys=True, default=str)
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
 
@@ -133,11 +141,13 @@ def _trial(values: Any) -> Trial:
 
 
 def distinct_trials(trials: list[Trial], own: Trial) -> list[Trial]:
-    """Trials of the same test as `own`, the newest of each hash; `own` is among them, and stands for its hash.
+    """Trials of the same test as `own`, the newest of each hash and range; `own` is among them, and stands for its own.
+
+    The same rule over other days counts as another trial: days can be chosen too.
 
     Args:
         trials: of the ledger, oldest first.
         own: the one that is looked at.
     """
-    newest = {trial.evaluated: trial for trial in trials if trial.same_test(own)}
-    return list((newest | {own.evaluated: own}).values())
+    newest = {trial.identity: trial for trial in trials if trial.same_test(own)}
+    return list((newest | {own.identity: own}).values())

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from kronos_lab.backtesting.trading.holdings import cash_beside, read_holdings
+from kronos_lab.backtesting.trading.holdings import cash_beside, no_holdings, read_holdings
 from kronos_lab.errors import InputError
 from small_market_store import LATE_LISTING
 
@@ -24,6 +25,12 @@ def test_a_file_is_read_as_people_write_it(small_market, tmp_path):
     assert said == ["1 of 2 holdings without sessions_held: taken as held long enough to be sold"]
     held, said = read_holdings(written(tmp_path, "symbol,shares\n"), small_market, small_market.calendar[-1])
     assert held.empty and said == []
+
+
+def test_a_comma_at_the_end_of_every_line_is_no_column(small_market, tmp_path):
+    file = written(tmp_path, "symbol,shares\nSH600000,100,\nSH600002,200,\n")
+    held, _ = read_holdings(file, small_market, small_market.calendar[-1])
+    assert held["shares"].to_dict() == {"SH600000": 100.0, "SH600002": 200.0}
 
 
 @pytest.mark.parametrize(
@@ -58,10 +65,13 @@ def test_a_file_that_is_not_there_is_named(small_market):
 
 
 def test_cash_is_what_is_given_or_said_to_be_none():
-    assert cash_beside(5, None, 1e8) == (5.0, []) and cash_beside(0.0, "file", 1e8) == (0.0, [])
-    assert cash_beside(None, None, 1e8) == (1e8, [])
-    cash, (said,) = cash_beside(None, "file", 1e8)
+    nothing, held = no_holdings(), pd.DataFrame({"shares": [100.0]}, index=["SH600000"])
+    assert cash_beside(5, nothing, 1e8) == (5.0, []) and cash_beside(0.0, held, 1e8) == (0.0, [])
+    assert cash_beside(None, nothing, 1e8) == (1e8, [])
+    cash, (said,) = cash_beside(None, held, 1e8)
     assert cash == 0 and said.startswith("cash=null: none beside the holdings")
     for wrong in (-1, "rich", float("nan"), True):
         with pytest.raises(InputError, match=f"^cash={wrong} is no amount of money"):
-            cash_beside(wrong, None, 1e8)
+            cash_beside(wrong, nothing, 1e8)
+    with pytest.raises(InputError, match="neither cash nor a holding"):
+        cash_beside(0, nothing, 1e8)

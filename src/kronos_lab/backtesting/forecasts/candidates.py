@@ -36,11 +36,14 @@ class Candidate:
         checkpoint: where they are.
         trained: configuration of the run that made them, if there is one.
         suffix: of names in the run folder and its summary; empty for the only ones that are traded.
+        number: counts an ensemble, from 0 on. It is added to the seed, so that paths that are pooled are drawn apart;
+            a parent draws as its finetune does, so that the two differ by their weights alone.
     """
 
     checkpoint: Checkpoint
     trained: DictConfig | None
     suffix: str
+    number: int = 0
 
     @property
     def folder(self) -> str:
@@ -77,8 +80,17 @@ class Candidates:
         return titles[0] if len(titles) == 1 else f"ensemble of {len(titles)}: {'; '.join(titles)}"
 
     def load(self) -> tuple[list[tuple[KronosTokenizer, Kronos]], dict[str, str]]:
-        """The models in the order of `all`, and the fingerprints of all of them by name."""
+        """The models in the order of `all`, and the fingerprints of all of them by name.
+
+        Raises:
+            InputError: two of an ensemble are the same.
+        """
         models = [candidate.checkpoint.load() for candidate in self.all]
+        own = [tuple(fingerprints(*pair).values()) for pair in models[: len(self.own)]]
+        for number, one in enumerate(own):
+            if one in own[:number]:
+                first, second = (self.own[n].checkpoint.title for n in (own.index(one), number))
+                raise InputError(f"an ensemble of the same weights: {second} has those of {first}; name each once")
         found = {
             f"{name}{candidate.suffix}": fingerprint
             for candidate, pair in zip(self.all, models, strict=True)
@@ -154,14 +166,17 @@ def find_candidates(
     Raises:
         InputError: one of them, or the parent, is not found.
     """
-    named = [checkpoint] if checkpoint is None or isinstance(checkpoint, str | int) else list(checkpoint)
+    named = list(checkpoint) if isinstance(checkpoint, Sequence) and not isinstance(checkpoint, str) else [checkpoint]
+    if not all(isinstance(one, str | int | None) and not isinstance(one, bool) for one in named):
+        raise InputError(f"checkpoint={checkpoint} is no run, folder or Hub id: quote it, checkpoint='\"{named[0]}\"'")
     if not named or len(set(named)) < len(named) or (None in named and len(named) > 1):
         raise InputError(f"checkpoint={named} is no list of different checkpoints: give one, or [first, second, ...]")
     own = []
     for number, one in enumerate(named, start=1):
         found = find_checkpoint(one, tokenizer, outputs, market, market_fingerprint)
         log.info("checkpoint  %s", found.title)
-        own.append(Candidate(found, training_config(found), "" if len(named) == 1 else f"_{number}"))
+        suffix = "" if len(named) == 1 else f"_{number}"
+        own.append(Candidate(found, training_config(found), suffix, number - 1))
     return Candidates(own, _parent(own[0], outputs) if with_parent and len(own) == 1 else None)
 
 

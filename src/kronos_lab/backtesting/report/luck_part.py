@@ -70,6 +70,8 @@ def _tested_line(tested: Mapping[str, Any]) -> str:
 def _trials_line(trials: Mapping[str, Any]) -> str:
     one = trials["trials"] < 2
     what = "Probabilistic Sharpe ratio" if one else "Deflated Sharpe ratio"
+    if trials["reason"]:
+        return f"{what}: none, {trials['reason']}."
     best = "" if one else f"; the best of so many without skill: {number(trials['expected_maximum'], 3)}"
     return (
         f"{what} {number(trials['probability'], 2)}, at least {trials['trials']} trial{'s' * (not one)}: Sharpe ratio "

@@ -42,7 +42,9 @@ def read_holdings(holdings: Path | str, market: Market, day: pd.Timestamp) -> tu
         raise InputError(
             f"holdings={file} does not exist: give a CSV file of symbol, shares; holdings=null is all cash"
         )
-    table = read_csv(file, dtype=str, skip_blank_lines=False, keep_default_na=False, encoding="utf-8-sig")
+    table = read_csv(
+        file, dtype=str, skip_blank_lines=False, keep_default_na=False, encoding="utf-8-sig", index_col=False
+    )
     table.columns = table.columns.str.strip().str.lower()
     missing = [name for name in REQUIRED if name not in table]
     if missing:
@@ -67,20 +69,23 @@ def read_holdings(holdings: Path | str, market: Market, day: pd.Timestamp) -> tu
     return held, [f"{unsaid} of {len(held)} holdings without {SESSIONS_HELD}: taken as held long enough to be sold"]
 
 
-def cash_beside(cash: object, holdings: object, account: object) -> tuple[float, list[str]]:
+def cash_beside(cash: object, held: pd.DataFrame, account: object) -> tuple[float, list[str]]:
     """Cash in currency, and what is to be said of it.
 
     Args:
         cash: as typed; None: all of `account` where nothing is held, otherwise none.
-        holdings: as typed; None: nothing is held.
+        held: see `read_holdings`.
         account: what a backtest begins with.
 
     Raises:
-        InputError: it is no amount.
+        InputError: it is no amount, or there is nothing at all.
     """
     if cash is not None:
-        return sound_number("cash", cash, lambda amount: amount >= 0, "is no amount of money, from 0 on"), []
-    if holdings is None:
+        amount = sound_number("cash", cash, lambda amount: amount >= 0, "is no amount of money, from 0 on")
+        if not amount and held.empty:
+            raise InputError("neither cash nor a holding: give cash=<amount>, or holdings=<csv>")
+        return amount, []
+    if held.empty:
         return positive_number("backtest.account", account), []
     return 0.0, ["cash=null: none beside the holdings, only the proceeds of sales can be spent"]
 

@@ -23,7 +23,6 @@ from kronos_lab.backtesting.trading.next_session import (
 from kronos_lab.backtesting.trading.qlib_trader import SMALLEST_VALUE, Fill
 from kronos_lab.backtesting.trading.strategies import Strategy, TopkDropout
 from kronos_lab.data.market import Market
-from kronos_lab.errors import InputError
 
 if TYPE_CHECKING:
     from qlib.backtest.position import Position
@@ -83,11 +82,10 @@ def plan_orders(
         quotes: of that session, see `ExchangeSettings.extra_quote`; None: what is assumed of it the evening before.
 
     Raises:
-        InputError: there is neither cash nor a holding, or the stamp duty of the session is not known.
+        InputError: the rule cannot begin from what is held, or the stamp duty of the session is not known.
     """
     exchange.check_dates(session.stamp)
-    if not cash and held.empty:
-        raise InputError("neither cash nor a holding: give cash=<amount>, or holdings=<csv>")
+    strategy.check_held(len(held))
     score_N = score_N.dropna().astype(np.float64)
     market.serve_qlib()
     names = names_on(market, sorted({*score_N.index, *held.index}), session.day)

@@ -45,6 +45,21 @@ class TopkDropout:
         for name in ("only_tradable", "forbid_all_trade_at_limit"):
             switch(f"strategy.{name}", getattr(self, name))
 
+    def check_held(self, names: int) -> None:
+        """Refuse what the rule cannot begin from.
+
+        Of more than `topk + n_drop` names it sells n_drop and, as its counts turn negative, buys nearly all others.
+
+        Raises:
+            InputError: so many are held.
+        """
+        if names > self.topk + self.n_drop:
+            raise InputError(
+                f"{names} names are held, more than strategy.topk={self.topk} and strategy.n_drop={self.n_drop} "
+                "together, which qlib's TopkDropout cannot begin from: sell some first, or choose a larger "
+                "strategy.topk, or strategy=softtopk"
+            )
+
     def qlib_strategy(self, score: pd.Series) -> "BaseStrategy":
         """The strategy of qlib that trades these scores, indexed by (datetime, instrument)."""
         from qlib.contrib.strategy import TopkDropoutStrategy
@@ -74,6 +89,9 @@ class SoftTopk:
         whole_number("strategy.topk", self.topk, 1)
         _share("strategy.max_sold_weight", self.max_sold_weight, "what is invested")
         _share("strategy.risk_degree", self.risk_degree, "the account")
+
+    def check_held(self, names: int) -> None:
+        """It can begin from any number of names."""
 
     def qlib_strategy(self, score: pd.Series) -> "BaseStrategy":
         """The strategy of qlib that trades these scores, indexed by (datetime, instrument)."""
