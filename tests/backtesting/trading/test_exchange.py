@@ -1,22 +1,11 @@
 """Exchange settings: what is refused, and what qlib is told."""
 
-from typing import Any
-
 import pytest
+from hand_market import EXCHANGE as A_SHARE
 from omegaconf import OmegaConf
 
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
 from kronos_lab.errors import InputError
-
-A_SHARE: dict[str, Any] = {
-    "deal_price": "open",
-    "limit_threshold": ["$open >= $limit_up", "$open <= $limit_down"],
-    "open_cost": 0.001,
-    "close_cost": 0.0015,
-    "min_cost": 5.0,
-    "stamp_duty": None,
-    "trade_unit": 100,
-}
 
 
 @pytest.mark.parametrize("kind", [list, tuple, OmegaConf.create])
