@@ -38,11 +38,14 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
 
+# Two files at a time, on one thread each; of one file the tests share what is expensive to make.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+
 test-fast: env
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: env
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 bench: env
 	$(BIN)/python benchmarks/forecast.py --table cpu
