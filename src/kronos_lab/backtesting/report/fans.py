@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
-from kronos_lab.data.bars import FIELDS
+from kronos_lab.data.bars import FIELDS, PRICES
 from kronos_lab.data.market import Market
 from kronos_lab.forecasting.picture import ForecastCase, forecasts_figure
 
@@ -51,8 +51,8 @@ def _case(
     market: Market, folders: Sequence[Path], title: str, symbol: str, day: pd.Timestamp, horizon: int
 ) -> ForecastCase:
     position = int(market.calendar.searchsorted(day))
-    bars = market.wide(list(FIELDS), [symbol])
-    known = pd.DataFrame({field: bars[field][symbol] for field in FIELDS})
+    bars = market.wide(list(PRICES), [symbol])
+    known = pd.DataFrame({field: bars[field][symbol] for field in PRICES})
     stamps = market.calendar[position + 1 : position + 1 + horizon]
     close_PH = np.concatenate([_close_paths(folder, symbol, day) for folder in folders])
     paths_PHF = np.full((*close_PH.shape, len(FIELDS)), np.nan, np.float32)
