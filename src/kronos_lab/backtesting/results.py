@@ -123,8 +123,7 @@ def evaluate(
     score_LN, ledger = traded[OURS]
     equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
     percentiles = style_percentiles(market, score_LN, equal)
-    by_liquidity = thirds(percentiles["liquidity"]) if "liquidity" in percentiles else {}
-    quality = score_quality(market, score_LN, horizon, seed, by_liquidity)
+    quality = score_quality(market, score_LN, horizon, seed, parts=thirds(percentiles["liquidity"]))
     metrics = measure(market, quality, ledger, against, coverage, seed)
     styles = portfolio_styles(ledger.holdings, percentiles)
     metrics["styles"] = {name: float(styles[name].mean()) for name in styles}

@@ -19,17 +19,18 @@ def style_percentiles(market: Market, score_LN: pd.DataFrame, market_return_L: p
     """Percentiles [L, N] of each style among the names scored on a day, from bars up to that day.
 
     Args:
-        market: where the bars are; without traded values there is no liquidity.
+        market: where the bars are.
         score_LN: signal days × symbols; only which are scored counts.
         market_return_L: daily returns that betas are measured against.
     """
     symbols = list(score_LN.columns)
     close_LN = market.wide(["close"], symbols)["close"]
-    styles = {"beta": market_beta(close_LN, market_return_L, VOLATILITY_SESSIONS)}
-    if market.has_field("amount"):
-        styles["liquidity"] = log_liquidity(market.wide(["amount"], symbols)["amount"], MONTH)
-    styles["volatility"] = past_volatility(close_LN)
-    styles["past return"] = past_return(close_LN, MONTH)
+    styles = {
+        "beta": market_beta(close_LN, market_return_L, VOLATILITY_SESSIONS),
+        "liquidity": log_liquidity(market.amounts(symbols), MONTH),
+        "volatility": past_volatility(close_LN),
+        "past return": past_return(close_LN, MONTH),
+    }
     return {name: _percentile(style_LN.reindex(score_LN.index), score_LN.notna()) for name, style_LN in styles.items()}
 
 

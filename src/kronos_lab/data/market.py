@@ -160,6 +160,16 @@ class Market:
                 tables[field][n] = self._read(symbol, field, span.start, len(stamps))
         return {field: pd.DataFrame(table.T, index=stamps, columns=symbols) for field, table in tables.items()}
 
+    def amounts(
+        self, symbols: list[str], start: pd.Timestamp | str | None = None, end: pd.Timestamp | str | None = None
+    ) -> pd.DataFrame:
+        """Traded value, currency, stamps [start, end] × symbols; as in `bars` where the store has none."""
+        if self.has_field("amount"):
+            return self.wide(["amount"], symbols, start, end)["amount"]
+        known = self.wide(list(FIELDS[:5]), symbols, start, end)
+        amount_LN = amount_from_volume(*(known[field].to_numpy() for field in FIELDS[:5]))
+        return pd.DataFrame(amount_LN, known["close"].index, symbols)
+
     def index_close(self, symbol: str) -> pd.Series:
         """Close of a benchmark index, float64, indexed by stamp (only stamps that have one)."""
         if symbol not in self.indices:

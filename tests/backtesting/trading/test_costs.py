@@ -99,8 +99,11 @@ def test_participation_is_the_value_of_a_fill_over_what_was_traded_of_its_name_t
     assert trades.loc[(WEDNESDAY, "buy", "B"), "participation"] == pytest.approx(49_000 / 400_000)
 
 
-def test_a_store_without_amounts_leaves_the_participation_open(write_market):
+def test_a_store_without_amounts_has_them_from_the_volume(write_market):
     stocks = {symbol: frame.drop(columns="amount") for symbol, frame in FOUR_STOCKS.items()}
     trades = run(write_market(stocks), scores([MONDAY], A=[2], B=[1], D=[3])).trades
     assert len(trades) == 2
-    assert trades["participation"].isna().all()
+    price = trades.set_index("symbol")["price"]
+    mean = {symbol: frame.loc[TUESDAY, ["open", "high", "low", "close"]].mean() for symbol, frame in stocks.items()}
+    expected = trades.set_index("symbol")["shares"] * price / (1e6 * pd.Series(mean)[price.index])
+    np.testing.assert_allclose(trades["participation"], expected)

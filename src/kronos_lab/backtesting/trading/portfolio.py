@@ -216,10 +216,10 @@ def _trades(fills: Iterable[Fill]) -> pd.DataFrame:
 
 def _amounts(market: Market, trades: pd.DataFrame) -> pd.Series:
     """What the market traded of each fill's name on its day, in currency; NaN where that is unknown."""
-    if trades.empty or not market.has_field("amount"):
+    if trades.empty:
         return pd.Series(float("nan"), index=trades.index)
     days, symbols = pd.DatetimeIndex(trades["date"]), sorted(trades["symbol"].unique())
-    amount_LN = market.wide(["amount"], symbols, start=days.min(), end=days.max())["amount"]
+    amount_LN = market.amounts(symbols, start=days.min(), end=days.max())
     row, column = amount_LN.index.get_indexer(days), amount_LN.columns.get_indexer(pd.Index(trades["symbol"]))
     amount = pd.Series(amount_LN.to_numpy()[row, column], index=trades.index)
     return amount.where(amount > 0)  # a fill on a day without trades: the amount is missing, not 0
