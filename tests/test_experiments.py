@@ -1,22 +1,45 @@
 """What stands under `experiments/` is of the commands that are there."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import pytest
 
-DEMO_EFFECT = Path(__file__).parents[1] / "experiments" / "demo_effect"
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+DEMO_EFFECT, REAL_CSI500 = EXPERIMENTS / "demo_effect", EXPERIMENTS / "real_csi500_backtest"
 
 
-@pytest.fixture(scope="module")
-def record() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("record", DEMO_EFFECT / "record.py")
+def record_of(experiment: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"record_{experiment.name}", experiment / "record.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def record() -> ModuleType:
+    return record_of(DEMO_EFFECT)
+
+
+def test_results_of_the_real_backtest_are_of_its_commands_and_quoted_as_they_are() -> None:
+    results = REAL_CSI500 / "results"
+    runs = record_of(REAL_CSI500).RUNS
+    assert (results / "commands.txt").read_text().splitlines() == [run.as_typed for run in runs]
+    for run in runs:
+        summary = json.loads((results / f"{run.kind}_{run.name}_summary.json").read_text())
+        assert summary["command"][1:] == run.typed and summary["git"]["dirty"] is False
+    rows = json.loads((results / "metrics.json").read_text())["baselines"]
+    quoted = (REAL_CSI500 / "README.md").read_text()
+    for name in [row for row in rows if "momentum" not in row]:  # that is reversal turned round
+        title = name.replace("this signal", "finetuned")
+        line = next(line for line in quoted.splitlines() if line.startswith(f"| {title} |"))
+        earned, turnover = rows[name]["excess"]["annual_return"], rows[name]["turnover"]
+        assert f"{rows[name]['rank_ic']['1']['mean']:.4f}" in line
+        assert f"{earned:.1%}".replace("-", "−").replace("%", " %") in line and f"{turnover:.1%}"[:-1] in line
 
 
 def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> None:
