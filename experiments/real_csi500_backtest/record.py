@@ -44,7 +44,8 @@ def record() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "commands.txt").write_text("\n".join(run.as_typed for run in RUNS) + "\n")
     for run, summary in zip(RUNS, summaries, strict=True):
-        text = json.dumps(summary, indent=2).replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
+        text = json.dumps(summary, indent=2).replace(sys.executable, "python")
+        text = text.replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
         (RESULTS / f"{run.kind}_{run.name}_summary.json").write_text(text + "\n")
         for file in KEPT.get(run.kind, ()):
             shutil.copyfile(run.folder / file, RESULTS / file)
