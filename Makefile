@@ -52,6 +52,7 @@ bench: env
 	$(BIN)/python benchmarks/forecast.py --table memory --reference-series 0 --repeats 1
 	$(BIN)/python benchmarks/dataloader.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/backtest.py
 
 format: env
 	$(BIN)/ruff format .

@@ -71,6 +71,16 @@ def test_performance_is_quoted_as_recorded() -> None:
     assert all(row["same_tokens"] for row in rows if row["overflow"] == "exact")
 
 
+def test_a_backtest_is_quoted_as_recorded() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "backtest.json").read_text())
+    for stage, seconds in record["seconds"].items():
+        assert stage == "simulation and statistics" or f"| {stage} | {seconds:.1f} s |" in README
+    assert f"resident set was {record['largest_resident_gib']:.1f} GiB" in README
+    assert f"{record['forecasts']:,} forecasts of {record['paths']} paths" in README
+    assert record["seconds"]["simulation and statistics"] < 90 and record["seconds"]["report"] < 10
+    assert record["largest_resident_gib"] < 4
+
+
 def test_approximations_and_memory_are_quoted_as_recorded() -> None:
     results = ROOT / "benchmarks" / "results"
     for row in json.loads((results / "approximations.json").read_text())["rows"]:
