@@ -8,7 +8,7 @@ import pandas as pd
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX
+from kronos_lab.backtesting.forecasts.candidates import own_weights
 from kronos_lab.backtesting.scores.signals import score_frame
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import SUMMARY_FILE, load_config
@@ -101,7 +101,7 @@ def take_over_rule(cfg: DictConfig, folder: Path, overrides: Sequence[str], allo
         return {}
     cfg.checkpoint = was.checkpoint or _trained(summary["weights"], folder, Path(cfg.paths.outputs))
     cfg.tokenizer = was.tokenizer
-    return {name: weights for name, weights in summary["weights"].items() if not name.endswith(PARENT_SUFFIX)}
+    return own_weights(summary["weights"])
 
 
 def _trained(weights: Mapping[str, str], backtest: Path, outputs: Path) -> str:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
-from kronos_lab.backtesting.forecasts.candidates import PARENT_SUFFIX, Candidates
+from kronos_lab.backtesting.forecasts.candidates import Candidates, own_weights
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
 from kronos_lab.backtesting.report.fans import fans_figure
@@ -65,8 +65,9 @@ def finish_backtest(
         started: `time.time()` when the run began.
         lap: of the run so far.
     """
-    own = {name: fingerprint for name, fingerprint in weights.items() if not name.endswith(PARENT_SUFFIX)}
-    results = _counted(folder, results, market, settings, own)  # with its parent beside it, it is no other trial
+    results = _counted(
+        folder, results, market, settings, own_weights(weights)
+    )  # with its parent beside it, it is no other trial
     days, figures = results.score_LN.index, headline(results.metrics)
     forecasts = [folder / candidate.folder for candidate in candidates.own]
     fans = fans_figure(market, forecasts, results.score_LN, settings["data"]["horizon"], settings["seed"])

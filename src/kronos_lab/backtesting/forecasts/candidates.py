@@ -148,6 +148,11 @@ class Candidates:
         return found
 
 
+def own_weights(weights: Mapping[str, str]) -> dict[str, str]:
+    """Of the fingerprints of a backtest, as `Candidates.load` names them, those of what is traded."""
+    return {name: fingerprint for name, fingerprint in weights.items() if not name.endswith(PARENT_SUFFIX)}
+
+
 def fingerprints(tokenizer: KronosTokenizer, predictor: Kronos) -> dict[str, str]:
     """Of the weights, by name."""
     return {"predictor": weights_fingerprint(predictor), "tokenizer": weights_fingerprint(tokenizer)}

@@ -1,5 +1,6 @@
 """How figures are written on the page: what is unknown is a dash, a minus is a minus."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ def number(value: float | None, digits: int) -> str:
 
 def unknown(value: float | None) -> bool:
     """Whether there is no such figure: null where it was read from a file."""
-    return value is None or value != value  # noqa: PLR0124  NaN
+    return value is None or math.isnan(value)
 
 
 def capital(text: str) -> str:
