@@ -44,8 +44,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.trading.portfolio import check_tradable
     from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
     from kronos_lab.data.settings import positive_number, switch, whole_number
-    from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab.runs.configured_forecaster import configured_forecaster
+    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.laps import Laps
     from kronos_lab.runs.ranks import prepare_ranks, rank
@@ -66,7 +65,7 @@ def main(cfg: DictConfig) -> None:
     portfolios = whole_number("backtest.random_portfolios", cfg.backtest.random_portfolios, 0)
     if rank() == 0:
         save_config(folder, cfg)
-    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    sampling = configured_sampling(cfg.forecast)
     signal, cross_section, strategy, exchange = (
         instantiate(part) for part in (cfg.signal, cfg.cross_section, cfg.strategy, cfg.exchange)
     )

@@ -29,9 +29,8 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.errors import InputError
     from kronos_lab.forecasting.devices import resolve_device
     from kronos_lab.forecasting.file_forecast import forecast_file, read_series_file, save_forecast
-    from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.checkpoint import find_checkpoint
-    from kronos_lab.runs.configured_forecaster import configured_forecaster
+    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
     from kronos_lab.runs.provenance import (
         compared_with_training,
         knowledge_warnings,
@@ -41,7 +40,7 @@ def main(cfg: DictConfig) -> None:
 
     folder = this_run_folder()
     device = resolve_device(cfg.device)
-    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    sampling = configured_sampling(cfg.forecast)
     paths = whole_number("forecast.paths", cfg.forecast.paths, 1)
     given = {
         "lookback": None if cfg.lookback is None else whole_number("lookback", cfg.lookback, 2),

@@ -54,8 +54,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.trading.orders import plan_orders
     from kronos_lab.backtesting.trading.portfolio import check_rules
     from kronos_lab.errors import InputError
-    from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab.runs.configured_forecaster import configured_forecaster
+    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
     from kronos_lab.runs.market import open_market
@@ -81,7 +80,7 @@ def main(cfg: DictConfig) -> None:
     cfg.data = asdict(window)
     if rank() == 0:
         save_config(folder, cfg)
-    sampling = Sampling(cfg.forecast.temperature, cfg.forecast.top_p, cfg.forecast.top_k)
+    sampling = configured_sampling(cfg.forecast)
     signal, cross_section, strategy, exchange = (
         instantiate(part) for part in (cfg.signal, cfg.cross_section, cfg.strategy, cfg.exchange)
     )

@@ -45,9 +45,10 @@ def main() -> None:
     options = parser.parse_args()
 
     import machine
+    from some_series import read_series
 
     torch.set_num_threads(options.threads)
-    series = read_series(options)
+    series = read_series(options.file, options.series, options.context, options.horizon, options.paths)
     rng = np.random.default_rng(len(series))
     reseeded = [one._replace(uniforms_PH2=rng.random(one.uniforms_PH2.shape, dtype=np.float32)) for one in series]
     exact = forecast(options, series)
@@ -72,54 +73,15 @@ def main() -> None:
     print(f"saved {options.output}")
 
 
-def read_series(options: argparse.Namespace) -> "list[Series]":
-    """Series from the file, each ending on a day of its own, or random walks."""
-    from synthetic import random_series
-
-    walks = [random_series(n, options.context, options.horizon, options.paths) for n in range(options.series)]
-    if options.file is None:
-        return walks
-    import pandas as pd
-
-    from kronos_lab.data.readers import read_bars, source_files
-    from kronos_lab.data.time_features import time_features
-    from kronos_lab.forecasting.series_input import complete_bars
-
-    bars = read_bars(source_files(options.file), {}, {})
-    rng = np.random.default_rng(0)
-    length = options.context + options.horizon
-    chosen: list[Series] = []
-    for symbol, rows in bars.groupby("symbol", observed=True):
-        traded = rows[(rows["volume"] > 0) & rows["close"].notna()].sort_values("stamp")
-        if len(traded) < length or len(chosen) == options.series:
-            continue
-        begin = int(rng.integers(len(traded) - length + 1))
-        past = traded.iloc[begin : begin + length]
-        stamps = time_features(pd.DatetimeIndex(past["stamp"]))
-        values = complete_bars(str(symbol), past)
-        chosen.append(
-            walks[len(chosen)]._replace(
-                context_CF=values[: options.context],
-                stamp_C5=stamps[: options.context],
-                future_stamp_H5=stamps[options.context :],
-            )
-        )
-    return chosen
-
-
 def forecast(options: argparse.Namespace, series: "list[Series]", **way: Any) -> dict[str, Any]:
     """Paths, tokens, last closes and seconds of one way to forecast."""
-    from synthetic import load_random_models
+    from some_series import load_models
 
     from kronos_lab.forecasting import forecaster as module
     from kronos_lab.forecasting.series_batches import forecast_series
     from kronos_lab.forecasting.token_sampling import Sampling
-    from kronos_lab.runs.checkpoint import find_checkpoint
 
-    if options.checkpoint:
-        models = find_checkpoint(options.checkpoint, None, Path("outputs"), market=None).load()
-    else:
-        models = load_random_models(options.model)
+    models = load_models(options.checkpoint, options.model)
     forecaster = module.Forecaster(*models, options.max_context, **way).to(options.device)
     tokens: list[Tensor] = []
     generate = module.generate

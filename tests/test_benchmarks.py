@@ -53,6 +53,15 @@ def test_approximations_are_compared_with_the_exact_forecast(tmp_path: Path) -> 
     assert rows["exact, other random numbers"]["mean_abs_return_difference"] > 0
 
 
+def test_stratified_draws_are_measured_next_to_independent_ones(tmp_path: Path) -> None:
+    output = tmp_path / "stratified_draws.json"
+    shape = ["--series", "6", "--context", "28", "--horizon", "4", "--paths", "8", "--repetitions", "12"]
+    run("stratified_draws.py", *shape, "--output", str(output))
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["sampling"] for row in rows] == ["temperature 0.6, top_p 0.9", "temperature 1, top_p 1"]
+    assert all(0 < row["variance_ratio_1"] < 1 and 0 < row["share_of_draws"] < 1 for row in rows)
+
+
 def test_windows_are_measured_next_to_pandas_frames(tmp_path: Path) -> None:
     import dataloader
 

@@ -9,7 +9,7 @@ import pytest
 LEARNED, TRADED = (1.0, 1.0, 0), (0.6, 0.9, 0)
 
 
-def sample(market: Any, first: str, last: str, days: int | None = 5, traded: tuple[float, float, int] = TRADED) -> Any:
+def sample(market: Any, first: str, last: str, days: int | None = 5, traded: tuple[Any, ...] = TRADED) -> Any:
     from kronos_lab.backtesting.calibration_sample import CalibrationSettings
     from kronos_lab.forecasting.token_sampling import Sampling
     from kronos_lab.runs.provenance import WindowSettings
@@ -43,6 +43,9 @@ def test_the_sample_is_fixed_whatever_is_traded(small_market):
     assert list(one.samplings) == ["model", "trading"] and one.samplings["model"] == other.samplings["model"]
     assert other.samplings["trading"].top_k == 5
     assert list(sample(small_market, "2024-10-01", "2024-12-31", traded=LEARNED).samplings) == ["model"]
+    # Spread can only be measured on independent paths.
+    stratified = sample(small_market, "2024-10-01", "2024-12-31", traded=(0.8, 1.0, 5, True))
+    assert stratified.samplings == other.samplings
 
 
 def test_without_a_complete_horizon_it_is_left_out_and_says_why(small_market, tmp_path, caplog):

@@ -211,3 +211,19 @@ def test_text_and_files_hold_the_table(outcome, tmp_path):
     assert found.manifest["fingerprint"] in text and max(map(len, text.splitlines())) <= 100
     line = next(line for line in text.splitlines() if "equal weight" in line)
     assert line.split()[-4:-1] == ["–", "–", "–"] and line.split()[-1].endswith("%")
+
+
+def test_paths_that_are_not_independent_have_no_crps_and_no_coverage(outcome):
+    from dataclasses import replace
+
+    from kronos_lab.evaluation.comparison import compare
+
+    drawn = paths_like(outcome, 0.5)
+    plain, stratified = (
+        compare(outcome, replace(drawn, independent=independent), None, {}, seed=3) for independent in (True, False)
+    )
+    unknown = ["crps", "crps_low", "crps_high", "coverage", "coverage_ideal"]
+    of_plain, of_stratified = (one.table.loc["finetuned"] for one in (plain, stratified))
+    pd.testing.assert_series_equal(of_stratified.drop(unknown), of_plain.drop(unknown))
+    assert of_stratified[unknown].isna().all() and of_plain[unknown].notna().all()
+    assert stratified.notes[0].startswith("forecast.stratified=true: no CRPS") and not plain.notes

@@ -6,7 +6,7 @@ not to spread: so the sample is forecast as the model learned it, and once more 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,10 @@ class CalibrationSettings:
             universe: whose members are forecast.
             window: what a forecast sees, and how far it reaches.
             signal_days: of the backtest.
-            traded: sampling of the forecasts that are traded.
+            traded: sampling of the forecasts that are traded; the sample's paths are independent even where theirs
+                are not.
         """
+        traded = replace(traded, stratified=False)
         samplings = {MODEL: AS_LEARNED} | ({TRADING: traded} if traded != AS_LEARNED else {})
         if self.days == 0:
             return CalibrationSample(None, "", self.paths, samplings)

@@ -65,10 +65,12 @@ class ClosePaths:
     Attributes:
         horizons: the K horizons, in bars.
         return_SPK: close(t + k) / close(t) − 1 of every path, float32.
+        independent: whether the paths of a pair are; stratified ones tell its mean, not how wide it spreads.
     """
 
     horizons: tuple[int, ...]
     return_SPK: np.ndarray
+    independent: bool = True
 
     def returns(self, horizon: int) -> np.ndarray:
         """Returns of one horizon, float32 [S, P]."""
@@ -97,7 +99,13 @@ def forecast_closes(
     """
     ranks = Ranks() if ranks is None else ranks
     series = WindowSeries(
-        manifest.windows, manifest.row_S, settings.paths, max(horizons), settings.seed, manifest.market.future_stamps
+        manifest.windows,
+        manifest.row_S,
+        settings.paths,
+        max(horizons),
+        settings.seed,
+        settings.sampling.stratified,
+        manifest.market.future_stamps,
     )
     memory = WithinMemory(settings.batch_size)
     size = max(1, settings.batch_size // settings.paths)
@@ -117,4 +125,5 @@ def forecast_closes(
             paths_BPHF, _ = forecast_batch(forecaster, series.gather(part), settings.sampling, memory, shown)
             close_BPK = paths_BPHF[:, :, bar_K, CLOSE].astype(np.float64)
             return_SPK[part] = close_BPK / manifest.last_close_S[part][:, None, None] - 1
-    return ClosePaths(tuple(horizons), ranks.sum(torch.from_numpy(return_SPK)).cpu().numpy())
+    return_SPK = ranks.sum(torch.from_numpy(return_SPK)).cpu().numpy()
+    return ClosePaths(tuple(horizons), return_SPK, independent=not settings.sampling.stratified)

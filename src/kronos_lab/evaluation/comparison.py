@@ -37,6 +37,8 @@ VERDICT_FIGURES = {
     "error_to_persistence_h": ("error / persistence", "{:+.4f}".format, False),
 }
 
+STRATIFIED = "forecast.stratified=true: no CRPS and no coverage, which need independent paths"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -121,7 +123,7 @@ def compare(
         for ratio in RATIOS:  # of two ratios, not the ratio of two differences
             means[difference][ratio] = means[FINETUNED][ratio] - means[parent[0]][ratio]
             resampled[difference][ratio] = resampled[FINETUNED][ratio] - resampled[parent[0]][ratio]
-    ideal = ideal_coverage(finetuned.return_SPK.shape[1])
+    ideal = ideal_coverage(finetuned.return_SPK.shape[1]) if finetuned.independent else float("nan")
     table = {}
     for name, figures in means.items():
         row = dict(figures)
@@ -154,7 +156,10 @@ def compare(
             "last_day": str(manifest.days[-1]),
         },
         verdict="" if difference is None or parent is None else _verdict(table[difference], parent[0], outcome.horizon),
-        notes=_notes(len(daily), _known_days(daily, FINETUNED, "rank_ic_h"), manifest.unit, unsure),
+        notes=[
+            *([] if finetuned.independent else [STRATIFIED]),
+            *_notes(len(daily), _known_days(daily, FINETUNED, "rank_ic_h"), manifest.unit, unsure),
+        ],
     )
 
 

@@ -61,12 +61,16 @@ class Outcome:
         return self.manifest.close_to_close_return(self.horizon)
 
     def of_paths(self, paths: ClosePaths) -> pd.DataFrame:
-        """Daily figures of a forecast: its mean return ranks the names, its paths are measured by the closes."""
+        """Daily figures of a forecast: its mean return ranks the names, its paths are measured by the closes.
+
+        CRPS and coverage are NaN where the paths are not independent: both would take them to be.
+        """
         return_1_SP, return_h_SP = (paths.returns(k).astype(np.float64) for k in (1, self.horizon))
+        unknown_S = np.full(len(self.manifest), np.nan)
         figures = self._of_scores(return_1_SP.mean(axis=1), return_h_SP.mean(axis=1))
         figures |= {
-            "crps": fair_crps(return_h_SP, self.close_return_h_S),
-            "coverage": covered(return_h_SP, self.close_return_h_S),
+            "crps": fair_crps(return_h_SP, self.close_return_h_S) if paths.independent else unknown_S,
+            "coverage": covered(return_h_SP, self.close_return_h_S) if paths.independent else unknown_S,
             **self._errors(return_1_SP.mean(axis=1), return_h_SP.mean(axis=1)),
         }
         return self._by_day(figures)

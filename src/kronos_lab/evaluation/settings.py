@@ -7,10 +7,9 @@ from typing import Any
 from kronos_lab.evaluation.close_paths import PathSettings
 from kronos_lab.evaluation.manifest import ManifestSize
 from kronos_lab.forecasting.forecaster import Forecaster, Precision
-from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
-from kronos_lab.runs.configured_forecaster import configured_forecaster
+from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
 from kronos_lab.runs.provenance import WindowSettings
 
 
@@ -42,8 +41,7 @@ class EvaluationSettings:
         """Read what has a form of its own, and refuse what makes no sense."""
         self.validation_size.check("evaluation.validation")
         self.test_size.check("evaluation.test")
-        sampling = Sampling(*(self.forecast[name] for name in ("temperature", "top_p", "top_k")))
-        settings = PathSettings(sampling, self.paths, self.seed, self.batch_size)
+        settings = PathSettings(configured_sampling(self.forecast), self.paths, self.seed, self.batch_size)
         object.__setattr__(self, "path_settings", settings)
 
     @property

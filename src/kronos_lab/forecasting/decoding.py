@@ -95,6 +95,7 @@ def generate(
     window: Window,
     rows_at_once: int | None = None,
     on_bars: Callable[[int], None] = lambda bars: None,
+    orders: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sample P futures of each series.
 
@@ -106,6 +107,7 @@ def generate(
         window: what the predictor sees.
         rows_at_once: upper bound on series × paths decoded together; more paths are decoded bundle after bundle.
         on_bars: called with the number of bars generated since the last call.
+        orders: of the tokens s1 and s2, see `Sampling.draw`; None: as they are numbered.
 
     Returns:
         s1 and s2 of the generated bars, int32 [B, P, H] each.
@@ -115,7 +117,7 @@ def generate(
     """
     series, paths, horizon = uniforms_BPH2.shape[:3]
     context = prompt.s1_BC.shape[1]
-    tokens = _Tokens(uniforms_BPH2, sampling, on_bars)
+    tokens = _Tokens(uniforms_BPH2, sampling, on_bars, orders)
     bundles = _bundles(series, paths, context, horizon, rows_at_once)
     end = 0
     for start, first, end in window.hops(context, horizon):
@@ -130,11 +132,18 @@ def generate(
 class _Tokens:
     """The tokens generated so far, and how the next are drawn."""
 
-    def __init__(self, uniforms_BPH2: Tensor, sampling: Sampling, on_bars: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        uniforms_BPH2: Tensor,
+        sampling: Sampling,
+        on_bars: Callable[[int], None],
+        orders: tuple[Tensor, Tensor] | None,
+    ) -> None:
         self.s1_BPH = torch.zeros(uniforms_BPH2.shape[:3], dtype=torch.int32, device=uniforms_BPH2.device)
         self.s2_BPH = torch.zeros_like(self.s1_BPH)
         self._uniforms_BPH2 = uniforms_BPH2
         self._sampling = sampling
+        self._orders = (None, None) if orders is None else orders
         self._on_bars = on_bars
         self._finite = torch.ones((), dtype=torch.bool, device=uniforms_BPH2.device)
 
@@ -151,8 +160,8 @@ class _Tokens:
         Slices choose a block [B, G]; index tensors [R], one path each, go with hidden states [R, 1, D].
         """
         uniforms_BG2 = self._uniforms_BPH2[series, paths, step].view(*h_BGD.shape[:2], 2)
-        s1_BG = self._sampling.draw(decoder.s1_logits(h_BGD), uniforms_BG2[..., 0])
-        s2_BG = self._sampling.draw(decoder.s2_logits(h_BGD, s1_BG), uniforms_BG2[..., 1])
+        s1_BG = self._sampling.draw(decoder.s1_logits(h_BGD), uniforms_BG2[..., 0], self._orders[0])
+        s2_BG = self._sampling.draw(decoder.s2_logits(h_BGD, s1_BG), uniforms_BG2[..., 1], self._orders[1])
         chosen = self.s1_BPH[series, paths, step].shape
         self.s1_BPH[series, paths, step] = s1_BG.int().view(chosen)
         self.s2_BPH[series, paths, step] = s2_BG.int().view(chosen)

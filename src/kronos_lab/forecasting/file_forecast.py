@@ -95,7 +95,9 @@ def forecast_file(forecaster: Forecaster, series: FileSeries, sampling: Sampling
         context_CF,
         time_features(past),
         time_features(series.future_stamps),
-        series_uniforms(seed, series.symbol, past[-1].isoformat(), paths, len(series.future_stamps)),
+        series_uniforms(
+            seed, series.symbol, past[-1].isoformat(), paths, len(series.future_stamps), sampling.stratified
+        ),
     )
     with SeriesProgress(1) as progress:
         return forecast_series(forecaster, [prompt], sampling, on_progress=progress.update)[0]

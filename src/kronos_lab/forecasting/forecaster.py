@@ -19,6 +19,7 @@ from kronos_lab.forecasting.decoding import Overflow, Prompt, Window, generate
 from kronos_lab.forecasting.detokenising import decode_paths
 from kronos_lab.forecasting.key_values import series_at_once
 from kronos_lab.forecasting.path_decoder import DependencyRope
+from kronos_lab.forecasting.token_order import close_order
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
@@ -80,6 +81,7 @@ class Forecaster:
         self.clip = clip
         self.rescale = rescale
         self.anchor = switch("forecast.anchor", anchor)
+        self._orders: tuple[Tensor, Tensor] | None = None
 
     @property
     def precision(self) -> str:
@@ -152,7 +154,14 @@ class Forecaster:
         stamp_BC5 = stamp_BC5.to(self.device)
         prompt = Prompt(s1_BC[seen], s2_BC[seen], stamp_BC5[seen], future_stamp_BH5.to(self.device), seen_B)
         generated = generate(
-            self.predictor, prompt, uniforms_BPH2.to(self.device), sampling, self.window, rows_at_once, on_bars
+            self.predictor,
+            prompt,
+            uniforms_BPH2.to(self.device),
+            sampling,
+            self.window,
+            rows_at_once,
+            on_bars,
+            self._token_orders() if sampling.stratified else None,
         )
         context, close_B = (prompt.s1_BC, prompt.s2_BC), context_BCF[row_B1[:, 0], lengths_B - 1, CLOSE]
         if self.anchor:
@@ -161,6 +170,12 @@ class Forecaster:
         for_every_path = Scale(*(statistic.unsqueeze(1) for statistic in scale))
         future_BPHF = denormalise(future_BPHF.cpu().double(), for_every_path)
         return (_anchored(future_BPHF, close_B) if self.anchor else future_BPHF).float()
+
+    def _token_orders(self) -> tuple[Tensor, Tensor]:
+        """Tokens of each half from low to high closes: parts of the probability are then parts of the price."""
+        if self._orders is None or self._orders[0].device != self.device:
+            self._orders = close_order(self.tokenizer)
+        return self._orders
 
     def _tokens(self, normalised_BCF: Tensor) -> tuple[Tensor, Tensor]:
         """Coarse and fine tokens of bars, int32 [B, C] each; a part of the series at a time."""

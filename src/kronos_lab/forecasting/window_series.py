@@ -48,6 +48,7 @@ class WindowSeries:
         paths: sample paths per series.
         horizon: bars to forecast.
         seed: of the random numbers, see `series_uniforms`.
+        stratified: see `Sampling`.
         future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars;
             see `Market.future_stamps`.
 
@@ -62,9 +63,11 @@ class WindowSeries:
         paths: int,
         horizon: int,
         seed: int,
+        stratified: bool,
         future_stamps: Callable[[int, int], pd.DatetimeIndex],
     ) -> None:
-        self.windows, self.paths, self.horizon, self.seed = windows, paths, horizon, seed
+        self.windows, self.paths, self.horizon = windows, paths, horizon
+        self.seed, self.stratified = seed, stratified
         position_S = windows.bars.position_M[row_S]
         order = np.lexsort((row_S, position_S))  # by day; rows are symbol after symbol
         self.row_S = row_S[order]
@@ -83,7 +86,7 @@ class WindowSeries:
         symbol_B = self._symbols[self.windows.symbols_of(row_B)]
         date_B = self.windows.stamps_of(row_B)
         uniforms = [
-            series_uniforms(self.seed, symbol, iso_date(date), self.paths, self.horizon)
+            series_uniforms(self.seed, symbol, iso_date(date), self.paths, self.horizon, self.stratified)
             for symbol, date in zip(symbol_B, date_B, strict=True)
         ]
         return SeriesBatch(

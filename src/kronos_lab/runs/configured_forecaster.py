@@ -1,12 +1,19 @@
-"""A forecaster as `conf/forecast/default.yaml` describes it."""
+"""Forecaster and sampling as `conf/forecast/default.yaml` describes it."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from kronos_lab.forecasting.forecaster import Forecaster
+from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
 from kronos_lab.runs.provenance import WindowSettings
+
+
+def configured_sampling(forecast: Mapping[str, Any]) -> Sampling:
+    """How tokens are drawn, of `forecast.*`."""
+    return Sampling(**{field.name: forecast[field.name] for field in fields(Sampling)})
 
 
 def configured_forecaster(

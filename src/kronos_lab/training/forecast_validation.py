@@ -103,7 +103,7 @@ class ForecastValidation(Callback):
             module.training = training
         figures = mean_figures(self._outcome.of_paths(paths))
         values = {name: figures[figure] for name, figure in NAMES.items()}
-        values["val_coverage_ideal"] = ideal_coverage(self.settings.paths)
+        values["val_coverage_ideal"] = ideal_coverage(self.settings.paths) if paths.independent else float("nan")
         monitored = {getattr(callback, "monitor", None) for callback in trainer.checkpoint_callbacks}
         for name, value in values.items():
             if np.isfinite(value):

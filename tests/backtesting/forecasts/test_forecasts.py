@@ -53,7 +53,7 @@ def forecast(
     )
     rows = windows.signal_rows(np.arange(len(windows)))
     plan = BatchPlan(len(rows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
-    data = ForecastDataModule(ForecastDataset(windows, rows, plan, market.future_stamps))
+    data = ForecastDataModule(ForecastDataset(windows, rows, plan, False, market.future_stamps))
     keeper = ForecastWriter(
         folder, plan, {"made_by": "test"}, **({"store": "bars", "series_per_shard": 50} | (writer or {}))
     )

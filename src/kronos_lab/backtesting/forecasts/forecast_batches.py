@@ -105,6 +105,7 @@ class ForecastDataset(Dataset[ForecastBatch | None]):
         windows: of `plan.lookback` bars with no future.
         row_S: the series: signal rows of windows, in any order.
         plan: how the series are cut into batches.
+        stratified: see `Sampling`.
         future_stamps: stamps of the next H bars after a calendar position, from the calendar, never from bars;
             see `Market.future_stamps`.
     """
@@ -114,10 +115,11 @@ class ForecastDataset(Dataset[ForecastBatch | None]):
         windows: WindowIndex,
         row_S: np.ndarray,
         plan: BatchPlan,
+        stratified: bool,
         future_stamps: Callable[[int, int], pd.DatetimeIndex],
     ) -> None:
         self.plan = plan
-        self.series = WindowSeries(windows, row_S, plan.paths, plan.horizon, plan.seed, future_stamps)
+        self.series = WindowSeries(windows, row_S, plan.paths, plan.horizon, plan.seed, stratified, future_stamps)
 
     def __len__(self) -> int:
         return self.plan.batches

@@ -154,5 +154,6 @@ def forecast_universe(
         settings["taken_over"] = {str(run): list(taken.values()).count(run) for run in dict.fromkeys(taken.values())}
         return taken.keys()
 
-    data = ForecastDataModule(ForecastDataset(windows, row_S, plan, market.future_stamps), take_over)
+    series = ForecastDataset(windows, row_S, plan, sampling.stratified, market.future_stamps)
+    data = ForecastDataModule(series, take_over)
     trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
