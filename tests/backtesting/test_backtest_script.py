@@ -226,7 +226,8 @@ def test_the_comet_archive_holds_the_figures_and_the_report(runs):
     metrics = json.loads((finished(runs, "csi300") / "metrics.json").read_text())
     assert "backtest/rank_ic_1d" in messages
     assert str(metrics["excess"]["index"]["with_cost"]["annual_return"])[:12] in messages
-    for file in ("report.html", "metrics.json", "equity", "signals.parquet", "forecasts/rank-000-shard-00000.parquet"):
+    shards = [f"{made}/rank-000-shard-00000.parquet" for made in ("forecasts", "calibration/model")]
+    for file in ("report.html", "metrics.json", "equity", "signals.parquet", *shards):
         assert file in messages
     summary = json.loads((finished(runs, "csi300") / "summary.json").read_text())
     assert (finished(runs, "csi300") / "comet" / summary["comet"]["archive"]).is_file()

@@ -65,9 +65,8 @@ def finish_backtest(
         started: `time.time()` when the run began.
         lap: of the run so far.
     """
-    results = _counted(
-        folder, results, market, settings, own_weights(weights)
-    )  # with its parent beside it, it is no other trial
+    # With its parent beside it, it is no other trial.
+    results = _counted(folder, results, market, settings, own_weights(weights))
     days, figures = results.score_LN.index, headline(results.metrics)
     forecasts = [folder / candidate.folder for candidate in candidates.own]
     fans = fans_figure(market, forecasts, results.score_LN, settings["data"]["horizon"], settings["seed"])
@@ -90,7 +89,7 @@ def finish_backtest(
     facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
     with tracked(logger, settings, facts_of_run(folder, market, **facts)):
         _track(logger, folder, figures)
-        made = [name for candidate in candidates.all for name in files_to_send(folder, candidate.folder)]
+        made = [name for forecasts in _forecast_folders(folder, candidates) for name in files_to_send(folder, forecasts)]
         log_artifact(logger, folder, "backtest", ["signals.parquet", *made], facts)
     write_summary(
         folder,
@@ -106,6 +105,12 @@ def finish_backtest(
         further={**candidates.facts, "seconds": lap.seconds, **record_of(logger)},
     )
     _print_headline(folder, results)
+
+
+def _forecast_folders(folder: Path, candidates: Candidates) -> list[str]:
+    """Names of the folders of all forecasts in the run folder: those that are traded, and those of the calibration."""
+    calibration = [path for own in candidates.own for path in sorted((folder / own.calibration_folder).glob("*"))]
+    return [candidate.folder for candidate in candidates.all] + [str(path.relative_to(folder)) for path in calibration]
 
 
 def _counted(
