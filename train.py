@@ -4,6 +4,7 @@ python train.py
 python train.py trainer.devices=4
 python train.py model=kronos_small universe=csi300 market=qlib market.store=$HOME/.qlib/qlib_data/cn_data
 python train.py resume=outputs/train/<run>
+python train.py from_run=outputs/train/<run>
 """
 
 import hydra
@@ -31,9 +32,11 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.data.settings import switch, whole_number
+    from kronos_lab.runs.beginning import begin_run
     from kronos_lab.runs.console import quiet_libraries
-    from kronos_lab.runs.folder import begin_run, this_run_folder
+    from kronos_lab.runs.folder import this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
+    from kronos_lab.runs.repetition import warn_of_differences
     from kronos_lab.runs.tracking import record_of, tracked
     from kronos_lab.training.attempts import Attempts
     from kronos_lab.training.fit import fit_stage
@@ -61,6 +64,7 @@ def main(cfg: DictConfig) -> None:
     seed_everything(whole_number("seed", cfg.seed, least=0, most=2**32 - 1), workers=True, verbose=False)
 
     market, split = open_market(cfg, folder), instantiate(cfg.split)  # in this order: it settles the split
+    warn_of_differences(cfg.get("from_run"), market)
     data = instantiate(cfg.data, _partial_=True)(market=market, universe=cfg.universe.name, split=split)
     tokenizer, predictor = instantiate(cfg.model.tokenizer), instantiate(cfg.model.predictor)
     tuning = instantiate(cfg.tuning)

@@ -6,7 +6,6 @@ from omegaconf import OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import (
-    begin_run,
     load_config,
     new_folder,
     project_root,
@@ -134,71 +133,3 @@ def test_config_is_saved_resolved_and_read_back(tmp_path):
     assert load_config(tmp_path) == {"a": 1, "b": 1}
     with pytest.raises(InputError, match="not the folder of a run"):
         load_config(tmp_path / "nowhere")
-
-
-@pytest.fixture
-def job(monkeypatch):
-    """A Hydra job with these overrides."""
-    from hydra.core.hydra_config import HydraConfig
-
-    def begin(*overrides):
-        job = OmegaConf.create({"overrides": {"task": list(overrides)}})
-        monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: job))
-        given = dict(override.split("=") for override in overrides)
-        return OmegaConf.create({"resume": None, "seed": 1} | given)
-
-    return begin
-
-
-def test_a_new_run_keeps_its_configuration_and_a_resumed_one_takes_it(tmp_path, job):
-    assert begin_run(job("seed=5"), tmp_path).seed == "5"
-    resumed = begin_run(job(f"resume={tmp_path}", "debug=true"), tmp_path)
-    assert resumed == {"resume": None, "seed": "5"}
-
-
-def test_a_run_keeps_absolute_paths_and_nothing_else_becomes_one(tmp_path, job, monkeypatch):
-    for made in ("start/predictor", "bars", "members.txt"):
-        (tmp_path / made).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    cfg = job("seed=5")
-    cfg.paths = {"data": "new", "cache": "${.data}/cache", "outputs": "/out"}
-    cfg.model = {"pretrained": "start", "pretrained_tokenizer": "NeoQuasar/Kronos-Tokenizer-base"}
-    cfg.market = {"store": "${paths.data}/files", "bars": "bars", "memberships": ["members.txt"], "indices": None}
-    begin_run(cfg, tmp_path)
-    saved = load_config(tmp_path)
-    assert saved.paths == {"data": f"{tmp_path}/new", "cache": f"{tmp_path}/new/cache", "outputs": "/out"}
-    assert saved.model.pretrained == f"{tmp_path}/start"
-    assert saved.model.pretrained_tokenizer == "NeoQuasar/Kronos-Tokenizer-base"
-    assert saved.market.bars == f"{tmp_path}/bars" and saved.market.memberships == [f"{tmp_path}/members.txt"]
-    assert (saved.market.store, saved.market.indices) == (f"{tmp_path}/new/files", None)
-    cfg.model.pretrained = 20240701  # a run by its name
-    (other := tmp_path / "other").mkdir()
-    begin_run(cfg, other)
-    assert load_config(other).model.pretrained == 20240701
-
-
-def test_ranks_told_the_folder_of_an_earlier_attempt_go_on_there(tmp_path, job):
-    """As of a Slurm job that is started again: the same command, only the time in the usual name is another."""
-    first = job("seed=5")
-    first.update(name="at noon", debug=False, title="${name}")
-    begin_run(first, tmp_path)
-    again = job("seed=5")
-    again.update(name="later", debug=True, title="${name}")
-    assert begin_run(again, tmp_path) == load_config(tmp_path) == {**first, "title": "at noon"}
-    again.update(seed=6, new=1)
-    with pytest.raises(InputError, match=f"^{tmp_path} holds a run with another seed, new: choose another folder$"):
-        begin_run(again, tmp_path)
-    assert load_config(tmp_path).seed == "5"
-    (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(InputError, match="has finished"):
-        begin_run(first, tmp_path)
-
-
-def test_what_cannot_be_resumed_is_refused(tmp_path, job):
-    with pytest.raises(InputError, match="not the folder of a run"):
-        begin_run(job(f"resume={tmp_path}"), tmp_path)
-    with pytest.raises(InputError, match="leave out seed=2"):
-        begin_run(job(f"resume={tmp_path}", "seed=2"), tmp_path)
-    (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(InputError, match="has finished"):
-        begin_run(job(f"resume={tmp_path}"), tmp_path)

@@ -223,6 +223,25 @@ def test_ctrl_c_leaves_no_process_behind(command):
 
 
 @pytest.mark.slow
+def test_a_run_is_repeated_to_the_bit(command):
+    """Dropout, drawn s1, two processes: the same weights, from the summary alone."""
+    command.train(
+        "trainer.devices=2", "logger=csv", "name=first", "trainer.accelerator=cpu", "seed=8",
+        "model.predictor.resid_dropout_p=0.1",
+    )  # fmt: skip
+    first = command.outputs / "train" / "first"
+    done = command(f"from_run='{first}'", f"paths.outputs='{command.outputs}'")
+    assert done.returncode == 0, done.stderr
+    assert f"weights     those of {first}, to the bit" in done.stdout
+    before, after = check_run(first), check_run(command.outputs / "train" / "first_again")
+    assert after["repeats"] == {"run": str(first), "same_weights": True}
+    assert (after["headline"], after["weights"]) == (before["headline"], before["weights"])
+    refused = command(f"from_run='{first}'", "seed=9", f"paths.outputs='{command.outputs}'")
+    assert refused.returncode == 1 and refused.stderr.endswith("(summary.json has it)\n")
+    assert len(list((command.outputs / "train").iterdir())) == 2
+
+
+@pytest.mark.slow
 def test_four_processes_train_one_run(command):
     """In epochs of 7 steps, ended in the second of them."""
     command.train(

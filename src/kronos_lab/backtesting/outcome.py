@@ -89,7 +89,7 @@ def finish_backtest(
     facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
     with tracked(logger, settings, facts_of_run(folder, market, **facts)):
         _track(logger, folder, figures)
-        made = [name for forecasts in _forecast_folders(folder, candidates) for name in files_to_send(folder, forecasts)]
+        made = [file for name in _forecast_folders(folder, candidates) for file in files_to_send(folder, name)]
         log_artifact(logger, folder, "backtest", ["signals.parquet", *made], facts)
     write_summary(
         folder,

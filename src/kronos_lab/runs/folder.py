@@ -2,7 +2,8 @@
 
 Configurations reach this file through resolvers: `${project_root:}` is the folder of the root scripts, and
 `${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`;
-`${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null.
+`${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null, and
+`${run_name:<from_run>,<usual>}` the name of a run.
 """
 
 import itertools
@@ -107,10 +108,16 @@ def if_given(value: Any, then: Any, otherwise: Any) -> Any:
     return otherwise if value is None else then
 
 
+def run_name(from_run: str | int | None, usual: str) -> str:
+    """Name of a run that repeats another, by default, or else the usual one."""
+    return usual if from_run is None else f"{Path(str(from_run)).name}_again"
+
+
 def register_resolvers() -> None:
     """Make the resolvers of this file known to OmegaConf; root scripts call it before Hydra starts."""
     OmegaConf.register_new_resolver("project_root", lambda: str(project_root()), replace=True)
     OmegaConf.register_new_resolver("if_given", if_given, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
 
@@ -155,36 +162,6 @@ def _absolute(given: Any, is_path: bool) -> Any:
     return str(path.absolute()) if is_path or path.exists() else given
 
 
-def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
-    """Configuration of a run that begins: saved in its folder; or of the one that goes on there.
-
-    A run goes on with `resume=`, or where its ranks have been told the folder of an earlier attempt, see
-    `shared_folder`.
-
-    Raises:
-        InputError: other settings are given than that run has, or it has finished, or it is none.
-    """
-    from hydra.core.hydra_config import HydraConfig
-
-    from kronos_lab.runs.ranks import rank
-
-    if cfg.resume is None:
-        make_paths_absolute(cfg)
-        if rank() != 0:
-            return cfg
-        if (folder / CONFIG_FILE).is_file():
-            return _earlier_attempt(cfg, folder)
-        save_config(folder, cfg)
-        return cfg
-    asked = [
-        override for override in HydraConfig.get().overrides.task if not override.startswith(("resume=", "debug="))
-    ]
-    if asked:
-        raise InputError(f"resume= goes on with the configuration of {folder}: leave out {', '.join(asked)}")
-    _check_unfinished(folder)
-    return load_config(folder)
-
-
 def resume_command(folder: Path) -> str:
     """What to type to go on with a run."""
     return f"python train.py {typed('resume', folder)}"
@@ -193,23 +170,3 @@ def resume_command(folder: Path) -> str:
 def typed(key: str, value: Any) -> str:
     """`key=value` as it is typed: quoted for the shell, and inside for Hydra, where there are spaces."""
     return f"\"{key}='{value}'\"" if " " in str(value) else f"{key}={value}"
-
-
-def _check_unfinished(folder: Path) -> None:
-    if (folder / SUMMARY_FILE).is_file():
-        raise InputError(f"{folder} has finished: start a new run from it with {typed('model.pretrained', folder)}")
-
-
-def _earlier_attempt(cfg: DictConfig, folder: Path) -> DictConfig:
-    _check_unfinished(folder)
-    earlier = load_config(folder)
-    again = cfg.copy()
-    again.update(name=earlier.name, debug=earlier.get("debug"))  # the usual name is made of the time
-    now, before = (OmegaConf.to_container(one, resolve=True) for one in (again, earlier))
-    assert isinstance(now, dict) and isinstance(before, dict)
-    if now.get("split", {}).get("_target_") != before.get("split", {}).get("_target_"):
-        now["split"] = before["split"]  # given as shares of the days there are, and settled in days by that attempt
-    different = [str(key) for key in {**now, **before} if now.get(key) != before.get(key)]
-    if different:
-        raise InputError(f"{folder} holds a run with another {', '.join(different)}: choose another folder")
-    return earlier

@@ -14,6 +14,7 @@ from kronos_lab.evaluation.comparison import Comparison
 from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
+from kronos_lab.runs.repetition import compared_with
 from kronos_lab.runs.summary import write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact
 from kronos_lab.training.attempts import Attempts
@@ -62,6 +63,7 @@ def finish_training(
     if rank() != 0:
         return
     exported = _exported(folder, models)
+    weights = {name: weights_fingerprint(model) for name, model in exported.items()}
     write_summary(
         folder,
         kind="train",
@@ -70,7 +72,7 @@ def finish_training(
         seed=settings["seed"],
         market=market.name,
         market_fingerprint=market.fingerprint,
-        weights={name: weights_fingerprint(model) for name, model in exported.items()},
+        weights=weights,
         started=attempts.started - attempts.earlier_seconds,
         headline={**outcome, **(comparison.headline if comparison else {})},
         further={
@@ -79,6 +81,7 @@ def finish_training(
             "attempts": attempts.number,
             "started_from": describe_origin(starting_weights),
             **record,
+            **compared_with(settings.get("from_run"), weights),
             "evaluation": comparison.describe() if comparison else None,
         },
     )
