@@ -1,4 +1,7 @@
-"""Commands of an experiment, each run once: what has finished is not run again, what was interrupted begins anew."""
+"""Commands of an experiment, each run once, and what they found kept beside its README.
+
+What has finished is not run again, what was interrupted begins anew.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,3 +55,30 @@ class Run(NamedTuple):
         if summary["command"][1:] != self.typed:
             raise SystemExit(f"no results: {self.folder} is of another command: move it away, and try again")
         return summary
+
+
+def keep_results(runs: Sequence[Run], experiment: Path, kept: Mapping[str, Sequence[str]]) -> None:
+    """Run what has not been run, then write `results/`: commands, summaries without a path of this machine, and files.
+
+    Nothing is written before all runs have finished, so that the checkout is as committed while they run.
+
+    Args:
+        runs: in the order in which they are typed.
+        experiment: folder of its README.
+        kept: names of files in the run folder that are copied, by kind of run.
+    """
+    summaries, results = [run.summary() for run in runs], experiment / "results"
+    results.mkdir(exist_ok=True)
+    (results / "commands.txt").write_text("\n".join(run.as_typed for run in runs) + "\n")
+    for run, summary in zip(runs, summaries, strict=True):
+        text = json.dumps(summary, indent=2).replace(sys.executable, "python")
+        text = text.replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
+        (results / f"{run.kind}_{run.name}_summary.json").write_text(text + "\n")
+        for file in kept.get(run.kind, ()):
+            shutil.copyfile(run.folder / file, results / file)
+
+
+def need_shared_data() -> None:
+    """End with one line where the real bars are not there."""
+    if not (PROJECT / SHARED).is_dir():
+        raise SystemExit(f"no results: there is no {SHARED}, which is not part of this project")
