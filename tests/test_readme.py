@@ -95,6 +95,14 @@ def test_approximations_and_memory_are_quoted_as_recorded() -> None:
     assert wide * 2**20 < 2.5e9
 
 
+def test_stratified_draws_are_quoted_as_recorded() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "stratified_draws.json").read_text())
+    for row in record["rows"]:
+        bars = " | ".join(f"{row[f'variance_ratio_{bar}']:.2f}" for bar in (1, 5, 10))
+        assert f"| {row['sampling']} | {row['paths']} | {bars} |" in README
+        assert row["time_ratio"] < 1.1
+
+
 def test_speed_of_training_is_quoted_as_recorded() -> None:
     results = ROOT / "benchmarks" / "results"
     ways = json.loads((results / "train_step_cpu_float32.json").read_text())["ways"]
