@@ -28,7 +28,7 @@ from kronos_lab.backtesting.report.comparison_tables import (
     value,
 )
 from kronos_lab.backtesting.report.html import write_page
-from kronos_lab.backtesting.report.wording import capital, number, percent
+from kronos_lab.backtesting.report.wording import number, percent
 from kronos_lab.runs.tracking import log_file, log_image, log_table
 
 if TYPE_CHECKING:
@@ -69,7 +69,12 @@ def comparison_frame(compared: RunComparison) -> pd.DataFrame:
                 row[name] = figure.value
                 row |= {f"{name}_{part}": getattr(figure, part) for part in FIGURE_PARTS if _known(figure, part)}
             rows.append(row)
-    return pd.DataFrame(rows)
+    table_RK = pd.DataFrame(rows)
+    lines = [line for table in compared.tables for line in table.lines]
+    figures = dict.fromkeys(name for line in lines for name in line.figures | line.less)
+    ordered = [name for figure in figures for name in (figure, *(f"{figure}_{part}" for part in FIGURE_PARTS))]
+    known = [name for name in table_RK if name not in ordered]
+    return table_RK[known + [name for name in ordered if name in table_RK]]
 
 
 def _known(figure: Any, part: str) -> bool:
@@ -94,7 +99,7 @@ def save_comparison(folder: Path, compared: RunComparison, settings: Mapping[str
         figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH)
     parts = [
         {
-            "title": capital(table.conditions.title),
+            "title": table.conditions.title,
             "unlike": table.unlike,
             "settings": settings_table(compared, table) if len(different_settings(compared)) > MOST_COLUMNS else None,
             "figures": figures_table(compared, table),

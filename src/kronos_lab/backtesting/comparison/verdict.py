@@ -49,8 +49,8 @@ def _of_returns(compared: RunComparison) -> list[str]:
         return [f"Of {len(lines)} settings {best.row.name} has the highest excess, {excess}."]
     apart = "can be told from it" if told_apart(less, tested) else "cannot be told from it"
     return [
-        f"Of {len(lines)} settings {best.row.name} has the highest excess, {excess}, {_written(less, percent, 1)} more "
-        f"than {against}: it {apart} ({_tested(tested)})."
+        f"Of {len(lines)} settings {best.row.name} has the highest excess, {excess}, which is "
+        f"{_written(less, percent, 1)} more than {against}: it {apart} ({_tested(tested)})."
     ]
 
 
@@ -69,8 +69,8 @@ def _of_rank_ic(compared: RunComparison) -> list[str]:
         return []
     apart = "can be told from it" if told_apart(less, tested) else "cannot be told from it"
     return [
-        f"The highest rank IC of the next session has {best.row.name}, {number(value, 4)}, {_written(less, number, 4)} "
-        f"more than {against.name}: it {apart} ({_tested(tested)})."
+        f"The highest rank IC of the next session has {best.row.name}, {number(value, 4)}, which is "
+        f"{_written(less, number, 4)} more than {against.name}: it {apart} ({_tested(tested)})."
     ]
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kronos_lab.backtesting.comparison.comparison import RANK_IC_NEXT, RETURN_LESS, ComparedTable, Line, RunComparison
 from kronos_lab.backtesting.performance import equity_curve
-from kronos_lab.backtesting.report.drawing import MUTED, PORTFOLIO, WIDTH, bare, date_panels, finish, line
+from kronos_lab.backtesting.report.drawing import GRID, INK, MUTED, PORTFOLIO, WIDTH, bare, date_panels, finish, line
 from kronos_lab.backtesting.report.figures import BENCHMARK_NAMES
 
 ROW_COLOURS = (PORTFOLIO, "#d9822b", "#6a9a5b", "#8e5a9b", "#c0504d", "#3d9aa6")
 BENCHMARK_STYLES = {"equal_weight": "--", "index": ":"}
 MOST_BARS = 30  # rows in the picture of differences; the best ones
-LONGEST_NAME = 40  # letters
+LONGEST_NAME = 28  # letters
 
 
 def equity_figure(compared: RunComparison) -> Picture:
@@ -38,10 +38,10 @@ def _growth(axes: Axes, table: ComparedTable) -> None:
     for name, returns_L in shared_benchmarks(table).items():
         style = {"color": MUTED, "linestyle": BENCHMARK_STYLES[name], "label": BENCHMARK_NAMES[name]}
         line(axes, equity_curve(returns_L.fillna(0.0)), linewidth=1.2, **style)
-    finish(axes, table.conditions.universe, level=1)
+    finish(axes, "; ".join(table.unlike) or table.conditions.title, level=1)
     if legend := axes.get_legend():
         legend.remove()
-    axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def shared_benchmarks(table: ComparedTable) -> dict[str, pd.Series]:
@@ -75,7 +75,8 @@ def differences_figure(compared: RunComparison) -> Picture | None:
 
 def _intervals(axes: Axes, lines: Sequence[Line], name: str, scale: float) -> None:
     bare(axes)
-    axes.grid(axis="x", color="#e3e8ec", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.axvline(0, color=MUTED, linewidth=0.9)
     for place, of in enumerate(lines):
         figure = of.less.get(name)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kronos_lab.backtesting.comparison.comparison import RETURN_LESS, ComparedTable, Line, RunComparison
 from kronos_lab.backtesting.comparison.rows import EXCESS, RATIO, Figure, Row, shown_settings
 from kronos_lab.backtesting.comparison.settings import WEIGHTS, different
-from kronos_lab.backtesting.report.wording import Table, capital, chance, number, percent, unknown
+from kronos_lab.backtesting.report.wording import Table, chance, number, percent, unknown
 
 Write = Callable[[float | None, int], str]
 MOST_COLUMNS = 6  # of settings beside figures; more of them stand in a table of their own
@@ -47,7 +47,7 @@ def figures_table(compared: RunComparison, table: ComparedTable) -> Table:
     labels = table.lines[0].row.labels
     columns = [*keys, *(["seeds"] if seeds else [])]
     for sessions in labels:
-        columns += [f"rank IC, {sessions}-session", "95 %", "p"]
+        columns += [f"rank IC, {sessions}-session", "p"]
     rows = []
     for line in table.lines:
         cells = [line.row.name, *(shown_settings(line.row).get(key, "–") for key in keys)]
@@ -60,16 +60,15 @@ def figures_table(compared: RunComparison, table: ComparedTable) -> Table:
         f"Label: {conventions['open_to_open']}. p and interval: {conventions['t']}. Interval: "
         f"{conventions['interval']}."
     )
-    return Table(columns, rows, note)
+    return Table(columns, rows, "" if table.unlike else note)
 
 
 def money_table(table: ComparedTable) -> Table:
     """Excess over equal weight and what it took."""
-    columns = ["excess", "95 %", "p", "ratio", "95 %", *(title for _, title, _, _ in MONEY)]
+    columns = ["excess", "p", "ratio", *(title for _, title, _, _ in MONEY)]
     rows = []
     for line in table.lines:
-        ratio = line.figures[RATIO]
-        cells = [*_sure(line.figures[EXCESS], percent, 1), value(ratio, number, 2), _interval(ratio, number, 2)]
+        cells = [*_sure(line.figures[EXCESS], percent, 1), _with_interval(line.figures[RATIO], number, 2)]
         rows.append([line.row.name, *cells, *(value(line.figures[name], write, n) for name, _, write, n in MONEY)])
     conventions = table.lines[0].row.runs[0].metrics["conventions"]
     note = (
@@ -77,7 +76,7 @@ def money_table(table: ComparedTable) -> Table:
         f"ratio: the excess over its volatility. Sharpe ratio: of the return itself, cash at 0 %. Drawdown: "
         f"{conventions['max_drawdown']}. Turnover a session: {conventions['turnover']}."
     )
-    return Table(columns, rows, note)
+    return Table(columns, rows, "" if table.unlike else note)
 
 
 def less_table(compared: RunComparison, table: ComparedTable) -> Table:
@@ -85,8 +84,8 @@ def less_table(compared: RunComparison, table: ComparedTable) -> Table:
     labels = table.lines[0].row.labels
     columns: list[str] = []
     for sessions in labels:
-        columns += [f"rank IC, {sessions}-session", "95 %", "p"]
-    columns += ["net return a year", "95 %", "p", "sessions"]
+        columns += [f"rank IC, {sessions}-session", "p"]
+    columns += ["net return a year", "p", "sessions"]
     rows = []
     for line in table.lines:
         if not line.less:
@@ -103,7 +102,7 @@ def less_table(compared: RunComparison, table: ComparedTable) -> Table:
         f"Less {compared.against.name}, day by day, on the days that both have; 95 % and p as above, of each row by "
         "itself: of twenty rows that know nothing more, one looks apart. The same resampled days for all rows."
     )
-    return Table(columns, rows, note)
+    return Table(columns, rows, "" if table.unlike else note)
 
 
 def runs_table(compared: RunComparison) -> Table | None:
@@ -136,18 +135,15 @@ def value(figure: Figure, write: Write, digits: int) -> str:
     return f"{write(figure.value, digits)}{spread}"
 
 
-def heading(table: ComparedTable) -> str:
-    """Of a table's section."""
-    return capital(table.conditions.title)
-
-
 def _of(line: Line, name: str, write: Write, digits: int) -> list[str]:
-    return _sure(line.less[name], write, digits) if name in line.less else ["–", "", "–"]
+    return _sure(line.less[name], write, digits) if name in line.less else ["–", "–"]
 
 
 def _sure(figure: Figure, write: Write, digits: int) -> list[str]:
-    return [value(figure, write, digits), _interval(figure, write, digits), chance(figure.p)]
+    return [_with_interval(figure, write, digits), chance(figure.p)]
 
 
-def _interval(figure: Figure, write: Write, digits: int) -> str:
-    return "" if unknown(figure.low) else f"[{write(figure.low, digits)}, {write(figure.high, digits)}]"
+def _with_interval(figure: Figure, write: Write, digits: int) -> str:
+    """The interval stands below."""
+    shown = value(figure, write, digits)
+    return shown if unknown(figure.low) else f"{shown}\n[{write(figure.low, digits)}, {write(figure.high, digits)}]"

@@ -14,7 +14,7 @@ from kronos_lab.evaluation.selection import sharpe_ratio
 from kronos_lab.runs.trials import evaluation_hash
 
 PER_YEAR, HORIZON = 240.0, 5
-SESSIONS = pd.bdate_range("2024-07-02", periods=200)
+SESSIONS = pd.bdate_range("2024-07-02", periods=120)
 
 
 def settings(outputs: Path, **changes: Any) -> dict[str, Any]:
