@@ -203,14 +203,20 @@ def _other_days(table: ComparedTable) -> list[str]:
 def _superiority(rows: Sequence[Row], reference: Row, seed: int) -> dict[str, BestOfSeveral]:
     others = [row for row in rows if row is not reference]
     found = {}
-    daily = {
-        "net_return": {row.name: row.net_return_L - reference.net_return_L for row in others},
-        RANK_IC_NEXT: {row.name: row.rank_ic(NEXT_SESSION) - reference.rank_ic(NEXT_SESSION) for row in others},
+    daily = {  # with the sessions that what decides a day shares with its neighbours
+        "net_return": (
+            {row.name: row.net_return_L - reference.net_return_L for row in others},
+            reference.conditions.horizon,
+        ),
+        RANK_IC_NEXT: (
+            {row.name: row.rank_ic(NEXT_SESSION) - reference.rank_ic(NEXT_SESSION) for row in others},
+            NEXT_SESSION,
+        ),
     }
-    for name, gains in daily.items():
+    for name, (gains, sessions) in daily.items():
         gain_LK = pd.DataFrame(gains).dropna()
         if len(gain_LK):
-            found[name] = best_of_several(gain_LK, reference.conditions.horizon, seed)
+            found[name] = best_of_several(gain_LK, sessions, seed)
     return found
 
 
