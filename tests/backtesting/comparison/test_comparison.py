@@ -7,8 +7,10 @@ from finished_backtests import HORIZON, PER_YEAR, SESSIONS, finished, trained
 
 from kronos_lab.backtesting.comparison.compared_run import read_compared_run
 from kronos_lab.backtesting.comparison.comparison import RunComparison, compare_runs
+from kronos_lab.backtesting.comparison.outcome import comparison_frame
 from kronos_lab.backtesting.comparison.rows import make_rows
 from kronos_lab.backtesting.comparison.verdict import verdict
+from kronos_lab.backtesting.report.comparison_tables import different_settings
 from kronos_lab.runs.trials import Trial, append_trial, read_trials
 
 
@@ -113,6 +115,24 @@ def test_a_repeat_counts_once(tmp_path):
     assert compared.luck["trials"] == 1 and len(compared.first.lines) == 1
     assert "base repeats again with other figures" not in "".join(compared.notes)
     assert "wrong repeats base with other figures" in compare(tmp_path, ["base", "wrong"]).notes[1]
+
+
+def test_only_what_differs_is_a_column(tmp_path):
+    """Weights are one where no setting of a training run tells them apart."""
+    run = trained(tmp_path, "cold", "w1")
+    finished(tmp_path, "base", weights="w1", training_run=run)
+    finished(tmp_path, "wide", weights="w1", training_run=run, strategy__topk=30, draw=1)
+    assert different_settings(compare(tmp_path, ["base", "wide"])) == ["strategy.topk"]
+    finished(tmp_path, "seed", weights="w1", training_run=run, seed=7, draw=2)
+    assert different_settings(compare(tmp_path, ["base", "wide", "seed"])) == ["seed", "strategy.topk"]
+    hot = trained(tmp_path, "hot", "w2", optim={"lr": 1e-3})
+    finished(tmp_path, "hot", weights="w2", training_run=hot, draw=3)
+    compared = compare(tmp_path, ["base", "hot"])
+    assert different_settings(compared) == ["train.optim.lr"]
+    table = comparison_frame(compared).set_index("row")
+    assert table["set.train.optim.lr"].to_dict() == {"base": "0.0001", "hot": "0.001"}
+    finished(tmp_path, "unknown", weights="w3", draw=4)
+    assert "weights" in different_settings(compare(tmp_path, ["base", "unknown"]))
 
 
 def test_what_is_not_comparable_stands_apart_and_says_why(tmp_path):

@@ -182,7 +182,9 @@ def make_rows(runs: Sequence[ComparedRun]) -> tuple[list[Row], list[str]]:
 def shown_settings(row: Row) -> dict[str, str]:
     """Settings of a row as they are shown, and its weights, which settings may not tell."""
     keys = dict.fromkeys(key for run in row.runs for key in run.settings)
-    return {key: row.setting(key) for key in keys} | {WEIGHTS: ", ".join(run.weights for run in row.runs)}
+    return {key: row.setting(key) for key in keys} | {
+        WEIGHTS: ", ".join(dict.fromkeys(run.weights for run in row.runs))
+    }
 
 
 def _key(run: ComparedRun, with_seeds: bool) -> tuple[Any, ...]:
