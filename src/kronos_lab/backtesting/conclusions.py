@@ -88,7 +88,7 @@ def _beside_parent(parent: Mapping[str, Any]) -> list[str]:
 def luck(metrics: Mapping[str, Any]) -> list[str]:
     """What the excess is worth beside rules, beside random portfolios and among trials, a sentence each."""
     found = [_beside_strongest(metrics.get("superiority")), _beside_random(metrics.get("random_portfolios"))]
-    return [sentence for sentence in [*found, _among_trials(metrics.get("trials"))] if sentence]
+    return [sentence for sentence in [*found, among_trials_sentence(metrics.get("trials"))] if sentence]
 
 
 def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
@@ -115,7 +115,12 @@ def _beside_random(figures: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def _among_trials(figures: Mapping[str, Any] | None) -> str | None:
+def among_trials_sentence(figures: Mapping[str, Any] | None) -> str | None:
+    """What is left of a Sharpe ratio among all trials; None where nothing can be said.
+
+    Args:
+        figures: see `luck.among`.
+    """
     if not figures or not np.isfinite(figures["probability"]):
         return None
     name, trials = "Probabilistic", "the only trial on these sessions that is known of"

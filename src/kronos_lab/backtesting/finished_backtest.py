@@ -14,7 +14,8 @@ from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import SUMMARY_FILE, load_config
 from kronos_lab.runs.summary import find_finished_training_runs, read_summary
 
-SIGNALS_FILE = "signals.parquet"
+SIGNALS_FILE, PORTFOLIO_FILE, DAILY_FILE = "signals.parquet", "portfolio.parquet", "daily.parquet"
+METRICS_FILE = "metrics.json"
 # What decides which scores a day has and what is traded on them, apart from the weights.
 RULE = (
     "market", "universe", "split", "data", "data_without_run", "forecast", "signal", "cross_section", "strategy",

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
+from kronos_lab.backtesting.finished_backtest import METRICS_FILE
 from kronos_lab.backtesting.forecasts.candidates import Candidates, own_weights
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT_FILE = "report.html"
-METRICS_FILE = "metrics.json"
 FIGURES_FOLDER = "figures"
 DOTS_PER_INCH = 120
 
@@ -128,12 +128,14 @@ def _counted(
 def save_tables(folder: Path, results: Results) -> None:
     """`metrics.json`, `signals.parquet` (date, symbol, score), and the ledger as three tables, see `Ledger`.
 
-    `portfolio.parquet` has a row per session, `holdings.parquet` per session and name, `trades.parquet` per fill. Where
-    there are random portfolios, `random_portfolios.parquet` has a row per session and a column of returns for each.
+    `daily.parquet` has rank IC and benchmarks of each day, see `Results.daily`. `portfolio.parquet` has a row per
+    session, `holdings.parquet` per session and name, `trades.parquet` per fill. Where there are random portfolios,
+    `random_portfolios.parquet` has a row per session and a column of returns for each.
     """
     write_json(folder / METRICS_FILE, {**results.metrics, "warnings": results.warnings})
     tables = {
         "signals": long_format(results.score_LN),
+        "daily": results.daily.reset_index(),
         "portfolio": results.ledger.daily.reset_index(),
         "holdings": results.ledger.holdings,
         "trades": results.ledger.trades,

@@ -95,6 +95,23 @@ class Results:
         """What the portfolio did."""
         return self.traded[OURS].ledger
 
+    @property
+    def daily(self) -> pd.DataFrame:
+        """What a comparison of runs needs of each day, beside the ledger.
+
+        Open-to-open rank IC of each signal day, `rank_ic_<sessions>`, for the next session and the horizon, and the
+        return of each benchmark on each session traded, by its name.
+        """
+        main = self.metrics["ranking"]["open_to_open"]
+        columns = {
+            f"rank_ic_{which.horizon}": values
+            for which, values in self.quality.daily.items()
+            if which.kind == "rank_ic" and which.label == "open_to_open" and str(which.horizon) in main
+        }
+        sessions = self.ledger.daily.index
+        columns |= {name: benchmark.returns.reindex(sessions) for name, benchmark in self.against.items()}
+        return pd.DataFrame(columns).rename_axis("date")
+
 
 def evaluate(
     market: Market,
@@ -167,6 +184,7 @@ def measure(
     return {
         "signal_days": _days(quality.groups_LG.index),
         "sessions_traded": _days(daily.index),
+        "sessions_per_year": per_year,
         **quality.figures,
         "portfolio": {kind: asdict(performance(own, per_year)) for kind, own in returns.items()},
         "benchmarks": {

@@ -57,12 +57,12 @@ def csv_logger(folder: str) -> "CSVLogger":
     return CSVLogger(folder, name="csv")
 
 
-def facts_of_run(folder: Path, market: "Market", **further: Any) -> dict[str, Any]:
+def facts_of_run(folder: Path, market: "Market | None", **further: Any) -> dict[str, Any]:
     """What every run logs beside its configuration: what it was computed by, and from what.
 
     Args:
         folder: the run folder.
-        market: what was read.
+        market: what was read; None where nothing was.
         further: what runs of this kind alone have to say, such as the weights they start from.
     """
     git = git_state()
@@ -70,8 +70,7 @@ def facts_of_run(folder: Path, market: "Market", **further: Any) -> dict[str, An
         "run_folder": str(folder),
         "git_revision": git["revision"],
         "git_dirty": git["dirty"],
-        "market": market.name,
-        "market_fingerprint": market.fingerprint,
+        **({} if market is None else {"market": market.name, "market_fingerprint": market.fingerprint}),
         **further,
         **{f"version_{package}": number for package, number in package_versions().items()},
     }
