@@ -204,7 +204,7 @@ def test_another_cost_costs_no_forecasts(runs):
 
 
 def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
-    """In the order they ran: csi300, the same days at another cost, another universe, other weights, summer, weights in turn."""
+    """In the order they ran: the same days at another cost, another universe, other weights, summer, turns."""
     lines = [json.loads(line) for line in (runs["folder"] / "trials.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == [f"backtest/{name}" for name in COMMANDS]  # none of what was refused
     counted = {}
