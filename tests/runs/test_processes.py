@@ -53,7 +53,8 @@ def test_a_signal_is_handed_on_once_and_waited_for(tmp_path):
     jobs = [job(tmp_path, name, WAITS) for name in ("a", "b", "never")]
 
     def stop() -> None:
-        while not all(one.last_line == "waits" for one in jobs[:2]):
+        until = time.monotonic() + 30
+        while not all(one.last_line == "waits" for one in jobs[:2]) and time.monotonic() < until:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -71,19 +72,21 @@ def test_what_an_attempt_started_keeps_the_next_one_from_beginning(tmp_path):
     orphan = job(tmp_path, "orphan", WAITS)
     code = (
         "from kronos_lab.runs.processes import *; from kronos_lab.runs.processes import _start; import os, sys\n"
-        f"lock = only_one_at_work(Path({str(tmp_path / 'lock')!r})).__enter__()\n"
+        f"held = only_one_at_work(Path({str(tmp_path / 'lock')!r}))\nlock = held.__enter__()\n"
         f"print(_start(Job('orphan', [{orphan.arguments[0]!r}], Path({str(orphan.log)!r})), 1, lock).pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     killed = job(tmp_path, "killed", code)
     with only_one_at_work(tmp_path / "other") as lock:
         run_jobs([killed], 1, lock, lambda _, code: code == -signal.SIGKILL)
+    until = time.monotonic() + 30
     while orphan.last_line != "waits":
+        assert time.monotonic() < until, killed.log.read_text()
         time.sleep(0.02)
     with pytest.raises(InputError, match="a process that an earlier attempt started still is"):
         only_one_at_work(tmp_path / "lock").__enter__()
     os.kill(int(killed.last_line), signal.SIGTERM)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
             with only_one_at_work(tmp_path / "lock"):

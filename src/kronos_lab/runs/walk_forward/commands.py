@@ -83,7 +83,8 @@ def typed_value(value: Any) -> str:
     text = str(value)
     if not isinstance(value, str) or (NEEDS_NO_QUOTES.fullmatch(text) and not text[0].isdigit()):
         return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # A backslash is itself but before a quote, the closing one included.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
     return f"'{escaped}'"
 
 
