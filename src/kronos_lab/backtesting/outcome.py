@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
+from kronos_lab.backtesting.finished_backtest import METRICS_FILE
 from kronos_lab.backtesting.forecasts.candidates import Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT_FILE = "report.html"
-METRICS_FILE = "metrics.json"
 FIGURES_FOLDER = "figures"
 DOTS_PER_INCH = 120
 

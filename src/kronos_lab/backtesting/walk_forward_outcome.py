@@ -11,15 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import verdict
-from kronos_lab.backtesting.finished_backtest import read_metrics, read_scores
+from kronos_lab.backtesting.finished_backtest import METRICS_FILE, read_metrics, read_scores
 from kronos_lab.backtesting.report.tables import headline_table
 from kronos_lab.backtesting.report.wording import chance, number, span
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 from kronos_lab.runs.summary import write_json
-
-METRICS_FILE = "metrics.json"
 
 log = logging.getLogger(__name__)
 
