@@ -83,7 +83,7 @@ def test_what_an_attempt_started_keeps_the_next_one_from_beginning(tmp_path):
     while orphan.last_line != "waits":
         assert time.monotonic() < until, killed.log.read_text()
         time.sleep(0.02)
-    with pytest.raises(InputError, match="a process that an earlier attempt started still is"):
+    with pytest.raises(InputError, match="lock is held: another process works there, or one that an earlier"):
         only_one_at_work(tmp_path / "lock").__enter__()
     os.kill(int(killed.last_line), signal.SIGTERM)
     until = time.monotonic() + 30

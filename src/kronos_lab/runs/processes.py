@@ -69,8 +69,8 @@ def only_one_at_work(file: Path) -> Iterator[TextIO]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f"{file.parent} is at work already, or a process that an earlier attempt started still is: wait for it "
-                "or end it"
+                f"{file} is held: another process works there, or one that an earlier attempt started still does; wait "
+                "for it or end it"
             ) from error
         yield lock
 
