@@ -128,7 +128,7 @@ def test_a_walk_forward_is_stopped_goes_on_and_is_what_its_folds_say(tmp_path):
     assert not (outputs / "train" / "walk_fold1" / "summary.json").exists()
 
     second = walk(store, tmp_path)
-    printed, said = second.communicate(timeout=280)
+    printed, said = second.communicate(timeout=600)
     assert second.returncode == 0, said
     assert "resumes" in (folder / "fold_1.log").read_text()
     summary = json.loads((folder / "summary.json").read_text())
