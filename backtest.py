@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.baselines import OURS, PARENT, baseline_scores, trade_each
     from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
-    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
     from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.results import benchmarks, evaluate
@@ -73,6 +73,7 @@ def main(cfg: DictConfig) -> None:
     # What can be refused is refused before the forecasts are made.
     check_signal(signal, cfg.forecast.paths, window.horizon)
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
+    candidates = candidates.during(coverage.index[0], coverage.index[-1])
     warnings = candidates.warnings(window, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
@@ -94,25 +95,27 @@ def main(cfg: DictConfig) -> None:
             origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
             earlier=outputs if cfg.backtest.reuse else None,
         )
-        forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)
+        to = folder / candidate.folder
+        forecast(to, windows=windows, row_S=candidate.rows(windows), sampling=sampling, paths=cfg.forecast.paths)
         lap("predict")
         if candidate in candidates.own:
-            calibration.forecast(folder / candidate.calibration_folder, forecast)
+            calibration.forecast(folder / candidate.calibration_folder, forecast, candidate.rows)
             lap("predict for calibration")
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 
-    folders = {OURS: [folder / candidate.folder for candidate in candidates.own]}
+    folders = {OURS: [[folder / candidate.folder for candidate in turn] for turn in candidates.turns]}
     if candidates.parent:
-        folders[PARENT] = [folder / candidates.parent.folder]
-    scores = {name: cross_section(score_forecasts(of, signal), market, universe) for name, of in folders.items()}
+        folders[PARENT] = [[folder / candidates.parent.folder]]
+    scores = {name: cross_section(scores_in_turn(of, signal), market, universe) for name, of in folders.items()}
     lap("signals")
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])
     traded = trade_each(market, scores, strategy, exchange, account)
     random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
     lap("simulation")
-    calibrated = calibration.measure([folder / own.calibration_folder for own in candidates.own], cfg.seed)
+    sampled = [[folder / candidate.calibration_folder for candidate in turn] for turn in candidates.turns]
+    calibrated = calibration.measure(sampled, cfg.seed)
     results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated)
     lap("statistics")
     finish_backtest(

@@ -53,6 +53,13 @@ COMMANDS: dict[str, list[str]] = {
         "trainer.precision=32",  # what it is anyway
         "backtest.end=20240625",
     ],
+    "turns": [
+        *SMALL,
+        "name=turns",
+        "logger=csv",
+        f"checkpoint={{2024-12-02: '{PREDICTOR}', 20241216: finetuned, 2025-03-03: later}}",
+        "backtest.baselines=false",
+    ],
 }
 # What is refused, and words of the line that says so.
 REFUSED: dict[str, tuple[list[str], str]] = {
@@ -111,6 +118,13 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "any paths": ([*SMALL, "forecast.paths=null"], "forecast.paths=null must be a whole number, at least 1"),
     "part of a batch": ([*SMALL, "backtest_batch_size=1e3"], "backtest_batch_size=1000.0 must be a whole number"),
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
+    "no weights yet": (
+        [*SMALL, "checkpoint={2024-12-03: finetuned}"],
+        "checkpoint= has no weights for 2024-12-02, the first ones forecast from 2024-12-03 on: begin there",
+    ),
+    "one day twice": ([*SMALL, "checkpoint={2024-12-03: a, 20241203: b}"], "has a day twice"),
+    "no day": ([*SMALL, "checkpoint={soon: finetuned}"], "checkpoint=soon is no date: write it as 2024-06-30"),
+    "no turns": ([*SMALL, "checkpoint={}"], "checkpoint={} names no weights"),
     "twice": ([*SMALL, "checkpoint=[a,a]"], "checkpoint=['a', 'a'] is no list of different checkpoints"),
     "a number": ([*SMALL, "checkpoint=1.5"], "checkpoint=1.5 is no run, folder or Hub id"),
     "itself": (
@@ -126,6 +140,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 def runs(small_market, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("backtests")
     finetuned_run(folder, "finetuned")
+    finetuned_run(folder, "later")
     common = [
         "market=qlib",
         f"market.store='{small_market.store}'",
@@ -191,7 +206,7 @@ def test_another_cost_costs_no_forecasts(runs):
 
 
 def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
-    """In the order they ran: csi300, the same days at another cost, another universe, other weights, days in summer."""
+    """In the order they ran: the same days at another cost, another universe, other weights, summer, turns."""
     lines = [json.loads(line) for line in (runs["folder"] / "trials.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == [f"backtest/{name}" for name in COMMANDS]  # none of what was refused
     counted = {}
@@ -199,7 +214,7 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
         trials = json.loads((finished(runs, name) / "metrics.json").read_text())["trials"]
         counted[name] = trials["trials"]
         assert line["sharpe"] == trials["sharpe_ratio"]
-    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1}
+    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1, "turns": 5}
     said = {name: " ".join(runs[name]["out"].split()) for name in COMMANDS}  # lines are broken at 120 letters
     assert "Probabilistic Sharpe ratio" in said["csi300"] and "one of at least 2 trials" in said["cheaper"]
     assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()
@@ -300,6 +315,31 @@ def test_an_ensemble_pools_the_paths_of_its_checkpoints(runs):
     assert "ensemble of 2" in (finished(runs, "ensemble") / "report.html").read_text()
 
 
+def test_weights_that_take_turns_forecast_their_own_days(runs):
+    """Up to the turn the scores are those of the first weights, from then on those of the second."""
+    from kronos_lab.backtesting.calibration_sample import TRADING
+    from kronos_lab.backtesting.finished_backtest import read_scores
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
+
+    folder, turn = finished(runs, "turns"), pd.Timestamp("2024-12-16")
+    scores, first, second = (read_scores(finished(runs, name)) for name in ("turns", "csi300", "finetuned"))
+    expected = pd.concat([first[first.index < turn], second[second.index >= turn]])
+    pd.testing.assert_frame_equal(scores, expected, atol=1e-6, check_freq=False)
+    assert {path.name for path in folder.glob("forecasts*")} == {"forecasts_1", "forecasts_2"}  # none of 2025-03
+    assert [read_manifest(folder / f"forecasts_{n}")["batch_plan"]["seed"] for n in (1, 2)] == [100, 100]
+    pairs = [read_manifest(folder / f"calibration_{n}" / TRADING)["batch_plan"]["series"] for n in (1, 2)]
+    calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
+    assert min(pairs) > 0 and sum(pairs) == calibration["sample"]["pairs"] == 20
+    of_first, of_second = (
+        json.loads((finished(runs, name) / "metrics.json").read_text())["calibration"][TRADING]["returns"]["4"]["crps"]
+        for name in ("csi300", "finetuned")
+    )
+    mixed = calibration[TRADING]["returns"]["4"]["crps"]["mean"]
+    assert mixed not in (of_first["mean"], of_second["mean"])
+    assert "turns of 2" in (folder / "report.html").read_text() and (folder / "figures" / "fans.png").is_file()
+    assert "from 2025-03-03 run later" in runs["turns"]["out"] and "left out    from 2025-03-03" in runs["turns"]["out"]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_one_line_before_any_forecast(runs, name):
     assert runs[name]["code"] == 1
@@ -327,7 +367,7 @@ def test_calibration_is_of_a_sample_of_what_is_traded_as_learned_and_as_traded(r
     assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
     assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0}
     for name in ("model", "trading"):
-        paths = read_close_paths([folder / "calibration" / name], sample)
+        paths = read_close_paths([[folder / "calibration" / name]], sample)
         for shard in read_forecasts(folder / "calibration" / name, ("close",)):
             for symbol, date, last, close_PH in zip(
                 shard.symbol_B, shard.date_B, shard.last_close_B, shard.paths["close"], strict=True

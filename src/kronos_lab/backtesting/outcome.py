@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
 from kronos_lab.backtesting.finished_backtest import METRICS_FILE
-from kronos_lab.backtesting.forecasts.candidates import Candidates, own_weights
+from kronos_lab.backtesting.forecasts.candidates import Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
 from kronos_lab.backtesting.report.fans import fans_figure
@@ -66,9 +66,9 @@ def finish_backtest(
         lap: of the run so far.
     """
     # With its parent beside it, it is no other trial.
-    results = _counted(folder, results, market, settings, own_weights(weights))
+    results = _counted(folder, results, market, settings, candidates.evaluated(weights))
     days, figures = results.score_LN.index, headline(results.metrics)
-    forecasts = [folder / candidate.folder for candidate in candidates.own]
+    forecasts = [[folder / candidate.folder for candidate in turn] for turn in candidates.turns]
     fans = fans_figure(market, forecasts, results.score_LN, settings["data"]["horizon"], settings["seed"])
     save_tables(folder, results)
     save_report(

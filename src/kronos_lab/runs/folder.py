@@ -2,6 +2,7 @@
 
 Configurations reach this file through resolvers: `${project_root:}` is the folder of the root scripts, and
 `${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`;
+`${same_folder:<outputs>,<kind>,<name>}` is one that a command typed again goes on with;
 `${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null, and
 `${run_name:<from_run>,<usual>}` the name of a run.
 """
@@ -86,6 +87,15 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
     return shared_folder(parent, make, finished=lambda folder: (folder / SUMMARY_FILE).is_file())
 
 
+def same_folder(outputs: str, kind: str, name: str | int) -> str:
+    """Folder of a run that goes on when its command is typed again with the same name: `<outputs>/<kind>/<name>`."""
+    folder = Path(outputs) / kind / str(name)
+    if not folder.is_dir():
+        folder = new_folder(folder.parent, str(name))
+        _made_here.append(folder)
+    return str(folder)
+
+
 def remove_refused_run() -> None:
     """Remove the folder of a run that is refused, if this process made it and nothing has been computed.
 
@@ -120,6 +130,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("same_folder", same_folder, use_cache=True, replace=True)
 
 
 def this_run_folder() -> Path:
