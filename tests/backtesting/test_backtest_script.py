@@ -364,8 +364,8 @@ def test_calibration_is_of_a_sample_of_what_is_traded_as_learned_and_as_traded(r
     assert len(pairs) == 20 and set(pairs) < set(signals.itertuples(index=False, name=None))
     calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
     assert calibration["sample"]["fingerprint"] == sample.fingerprint
-    assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
-    assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0}
+    assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "stratified": False}
+    assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0, "stratified": False}
     for name in ("model", "trading"):
         paths = read_close_paths([[folder / "calibration" / name]], sample)
         for shard in read_forecasts(folder / "calibration" / name, ("close",)):
