@@ -33,7 +33,8 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from kronos_lab.backtesting.baselines import OURS, PARENT, baseline_scores, trade_each
+    from kronos_lab.backtesting.alpha158.rival import Rival
+    from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, trade_each
     from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
@@ -54,7 +55,7 @@ def main(cfg: DictConfig) -> None:
     quiet_libraries()
     prepare_ranks()
     market, universe = open_market(cfg, folder), cfg.universe.name
-    for key in ("reuse", "parent", "baselines"):
+    for key in ("reuse", "parent", "baselines", "lightgbm"):
         switch(f"backtest.{key}", cfg.backtest[key])
     candidates = find_candidates(
         cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint, with_parent=cfg.backtest.parent
@@ -77,6 +78,17 @@ def main(cfg: DictConfig) -> None:
     warnings = candidates.warnings(window, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
+    rival = None
+    if cfg.backtest.lightgbm:
+        rival = Rival.before(
+            coverage.index[0],
+            instantiate(cfg.lightgbm),
+            market,
+            universe,
+            instantiate(cfg.split),
+            window.horizon,
+            cfg.backtest.reuse,
+        )
     against = benchmarks(market, universe, cfg.universe.benchmark)
     calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
@@ -111,12 +123,19 @@ def main(cfg: DictConfig) -> None:
     lap("signals")
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])
+    made_of = None
+    if rival:
+        scores[LIGHTGBM], made_of, of_rival = rival.score(scores[OURS])
+        warnings += of_rival
+        lap("lightgbm")
     traded = trade_each(market, scores, strategy, exchange, account)
     random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
     lap("simulation")
     sampled = [[folder / candidate.calibration_folder for candidate in turn] for turn in candidates.turns]
     calibrated = calibration.measure(sampled, cfg.seed)
-    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated)
+    results = evaluate(
+        market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated, made_of
+    )
     lap("statistics")
     finish_backtest(
         folder,

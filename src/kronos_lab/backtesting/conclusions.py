@@ -91,6 +91,13 @@ def luck(metrics: Mapping[str, Any]) -> list[str]:
     return [sentence for sentence in [*found, among_trials_sentence(metrics.get("trials"))] if sentence]
 
 
+def rivals(figures: Mapping[str, Any], rules: str = "rules") -> str:
+    """What the scores were held against, see `beside_strongest`: "equal weight and 5 rules"."""
+    named: list[str] = [f"{figures['rules']} {rules}"] if figures["rules"] else []
+    names = ["equal weight", *named, *list(figures["models"])]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
     if not figures or not np.isfinite(figures["p"]):
         return None
@@ -100,7 +107,7 @@ def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
         apart = "the scores earned more than any" if better else "the scores earned less than the best"
         apart += ", beyond chance"
     return (
-        f"Of equal weight and {figures['rules']} rules without a model the strongest was {figures['strongest']}, with "
+        f"Of {rivals(figures, 'rules without a model')} the strongest was {figures['strongest']}, with "
         f"an excess of {figures['excess_of_strongest']:+.1%} a year: {apart} (SPA test, p {figures['p']:.2g})."
     )
 

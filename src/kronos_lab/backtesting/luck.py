@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import percentileofscore
 
-from kronos_lab.backtesting.baselines import OURS, RULES, Traded
+from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, RULES, Traded
 from kronos_lab.backtesting.performance import performance
 from kronos_lab.backtesting.trading.random_portfolios import RandomPortfolios
 from kronos_lab.data.market import Market
@@ -84,23 +84,23 @@ def growth_band(net_return_LR: pd.DataFrame) -> pd.DataFrame:
 def beside_strongest(
     traded: Mapping[str, Traded], equal_weight: pd.Series, horizon: int, per_year: float, seed: int
 ) -> dict[str, Any] | None:
-    """Excess beside that of the strongest of equal weight and the rules, see `superiority`.
+    """Excess beside that of the strongest of equal weight, the rules and LightGBM, see `superiority`.
 
     Args:
-        traded: the scores in question (`OURS`) and rules of `RULES`; what else is traded is no rival here.
+        traded: the scores in question (`OURS`), rules of `RULES` and `LIGHTGBM`; what else is traded is no rival here.
         equal_weight: daily return of the members in equal parts.
         horizon: sessions that were forecast.
         per_year: sessions per year.
         seed: of the bootstrap.
 
     Returns:
-        Fields of `Superiority`, its `p`, `rules` (their number), and per year `excess_of_strongest` and `less`; None
-        where no rule was traded.
+        Fields of `Superiority`, its `p`, `rules` (their number), `models` (names of the other rivals), and per year
+        `excess_of_strongest` and `less`; None where none of them was traded.
     """
     excess = {
         name: one.ledger.daily["net_return"] - equal_weight.reindex(one.ledger.daily.index)
         for name, one in traded.items()
-        if name == OURS or name in RULES
+        if name in (OURS, LIGHTGBM) or name in RULES
     }
     excess_LK = pd.DataFrame(excess).dropna()
     if len(excess) < 2 or excess_LK.empty:
@@ -110,7 +110,8 @@ def beside_strongest(
     return {
         **asdict(found),
         "p": found.p,
-        "rules": len(excess) - 1,
+        "rules": sum(name in RULES for name in excess),
+        "models": [name for name in excess if name == LIGHTGBM],
         "less": found.less * per_year,
         "excess_of_strongest": float(rival_LK[found.strongest].mean()) * per_year,
     }

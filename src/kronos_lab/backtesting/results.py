@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.baselines import OURS, Traded, against_baselines
-from kronos_lab.backtesting.conventions import calibration_conventions, conventions
+from kronos_lab.backtesting.conventions import calibration_conventions, conventions, lightgbm_convention
 from kronos_lab.backtesting.luck import beside_random, beside_strongest
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
@@ -69,8 +69,8 @@ class Results:
         quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
         metrics: all figures, see `measure`; besides them `baselines`, see `against_baselines`, `superiority`, see
-            `beside_strongest`, `random_portfolios`, see `beside_random`, and `calibration`, see
-            `CalibrationSample.measure`.
+            `beside_strongest`, `random_portfolios`, see `beside_random`, `calibration`, see
+            `CalibrationSample.measure`, and `lightgbm`, see `Rival.score`.
         warnings: what to know before reading them.
         styles: what the portfolio leans on, see `portfolio_styles`.
         random: portfolios of names drawn by lot; None where there are none.
@@ -123,6 +123,7 @@ def evaluate(
     seed: int,
     random: RandomPortfolios | None = None,
     calibration: Mapping[str, Any] | None = None,
+    lightgbm: Mapping[str, Any] | None = None,
 ) -> Results:
     """Everything there is to say about scores and what trading them did.
 
@@ -136,6 +137,7 @@ def evaluate(
         seed: of the bootstrap.
         random: see `Results`.
         calibration: see `CalibrationSample.measure`; None where none was asked for.
+        lightgbm: what its scores, among those traded, were made of, see `Rival.score`; None where there are none.
     """
     score_LN, ledger = traded[OURS]
     equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
@@ -152,6 +154,9 @@ def evaluate(
     if calibration is not None:
         metrics["calibration"] = calibration
         metrics["conventions"] |= calibration_conventions()
+    if lightgbm is not None:
+        metrics["lightgbm"] = lightgbm
+        metrics["conventions"]["lightgbm"] = lightgbm_convention(lightgbm)
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
