@@ -14,7 +14,7 @@ from kronos_lab.evaluation.comparison import Comparison
 from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
-from kronos_lab.runs.summary import write_summary
+from kronos_lab.runs.summary import PRUNED, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact
 from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.forecast_figures import ForecastFigures
@@ -43,6 +43,7 @@ def finish_training(
     data: KLineDataModule,
     record: Mapping[str, Any],
     comparison: Comparison | None,
+    pruned: bool,
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
 
@@ -58,6 +59,7 @@ def finish_training(
         data: its windows.
         record: where the tracker's record is, see `record_of`.
         comparison: of the exported weights with their parent, if there is one.
+        pruned: whether the search that the run is a trial of has given it up.
     """
     if rank() != 0:
         return
@@ -74,6 +76,7 @@ def finish_training(
         started=attempts.started - attempts.earlier_seconds,
         headline={**outcome, **(comparison.headline if comparison else {})},
         further={
+            **({"status": PRUNED} if pruned else {}),
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
             "windows_per_step": data.windows_per_step,
             "attempts": attempts.number,
