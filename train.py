@@ -111,18 +111,7 @@ def main(cfg: DictConfig) -> None:
         track_outcome(logger, folder, models, data, figures)
     record = record_of(logger)
     finish_training(
-        folder,
-        settings,
-        market,
-        split,
-        starting_weights,
-        models,
-        outcome,
-        attempts,
-        data,
-        record,
-        comparison,
-        search.pruned,
+        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record, comparison, search
     )
 
 

@@ -1,9 +1,10 @@
 """Every combination of a discrete space, once."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from optuna import Study
 from optuna.samplers import RandomSampler
-
-from kronos_lab.runs.search_space import SearchSpace
 
 
 class EveryCombination(RandomSampler):
@@ -13,9 +14,8 @@ class EveryCombination(RandomSampler):
     and tells by an error. Here all combinations wait in the study from its beginning, and nothing else is drawn.
     """
 
-    def queue(self, study: Study, space: SearchSpace) -> int:
-        """Have every combination wait that was not asked for yet, and say how many there are in all."""
-        combinations = list(space.combinations())
+    @staticmethod
+    def queue(study: Study, combinations: Sequence[Mapping[str, Any]]) -> None:
+        """Have every combination wait that was not asked for yet."""
         for parameters in combinations:
-            study.enqueue_trial(parameters, skip_if_exists=True)
-        return len(combinations)
+            study.enqueue_trial(dict(parameters), skip_if_exists=True)

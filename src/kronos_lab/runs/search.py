@@ -93,16 +93,33 @@ class Search:
             InputError: the folder belongs to another search or run, or to a process that is at work; or nothing but
                 failures came.
         """
+        from hydra.utils import instantiate
         from optuna.exceptions import ExperimentalWarning
 
-        with self._alone(), warnings.catch_warnings():
+        from kronos_lab.runs.grid import EveryCombination
+
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # parts of the samplers
-            study = self._open()
-            n_trials = self._queue_grid(study)
-            self._describe(study, n_trials)
-            while (left := n_trials - len(_ended(study)) - self._failed_here) > 0:
-                self._run_batch(study, min(left, self.settings.n_jobs), n_trials, launch)
-            self._conclude(study)
+            sampler, _ = self._sampler(0), instantiate(self.settings.pruner)  # refused here, where nothing is begun
+            grid = list(self.space.combinations()) if isinstance(sampler, EveryCombination) else None
+            with self._alone():
+                self._search(grid, launch)
+
+    def _search(self, grid: list[dict[str, Any]] | None, launch: "Launch") -> None:
+        from kronos_lab.runs.grid import EveryCombination
+
+        study, n_trials = self._open(), self.settings.n_trials
+        if grid is not None:
+            EveryCombination.queue(study, grid)
+            if (all_of_them := len(grid)) > n_trials:
+                log.warning(
+                    "%d of %d combinations: hydra.sweeper.n_trials=%d tries all", n_trials, all_of_them, all_of_them
+                )
+            n_trials = min(n_trials, all_of_them)
+        self._describe(study, n_trials)
+        while (left := n_trials - len(_ended(study)) - self._failed_here) > 0:
+            self._run_batch(study, min(left, self.settings.n_jobs), n_trials, launch)
+        self._conclude(study)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -152,20 +169,8 @@ class Search:
             if trial.state == TrialState.FAIL and trial.number not in replaced and _parameters(trial):
                 study.enqueue_trial(_parameters(trial), user_attrs={INSTEAD_OF: trial.number})
 
-    def _queue_grid(self, study: "Study") -> int:
-        """Number of trials to end with, which a grid may have fewer of."""
-        from kronos_lab.runs.grid import EveryCombination
-
-        sampler, wanted = self._sampler(study), self.settings.n_trials
-        if not isinstance(sampler, EveryCombination):
-            return wanted
-        there_are = sampler.queue(study, self.space)
-        if there_are > wanted:
-            log.warning("%d of %d combinations: hydra.sweeper.n_trials=%d tries all", wanted, there_are, there_are)
-        return min(wanted, there_are)
-
-    def _sampler(self, study: "Study") -> Any:
-        """The sampler for the next batch.
+    def _sampler(self, n_trials: int) -> Any:
+        """The sampler of a batch, after so many trials.
 
         Its seed moves on with the trials there are: the same one again in a process that goes on would draw what was
         drawn before, and this way what is asked depends on the trials alone, not on how often the search was killed.
@@ -173,7 +178,7 @@ class Search:
         from hydra.utils import instantiate
 
         seed = self.settings.sampler.get("seed")
-        moved = {} if seed is None else {"seed": seed + len(study.get_trials(deepcopy=False))}
+        moved = {} if seed is None else {"seed": seed + n_trials}
         return instantiate(self.settings.sampler, **moved)
 
     def _describe(self, study: "Study", n_trials: int) -> None:
@@ -182,7 +187,7 @@ class Search:
         log.info("search %s: %s; %s", self.folder, begins, f"{self.settings.n_jobs} at a time")
 
     def _run_batch(self, study: "Study", size: int, n_trials: int, launch: "Launch") -> None:
-        study.sampler = self._sampler(study)
+        study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
         asked = [study.ask(self.space.free) for _ in range(size)]
         write_search_files(self.folder, study, self.space)
         journal = self.folder / JOURNAL_FILE

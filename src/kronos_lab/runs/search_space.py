@@ -85,25 +85,20 @@ def parse_search_space(
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     configured = [f"{key}={'null' if value is None else value}" for key, value in parameters.items()]
-    free: dict[str, BaseDistribution] = {}
-    fixed: dict[str, str] = {}
-    for override in OverridesParser.create(config_loader).parse_overrides([*configured, *typed]):
-        key = override.get_key_element()
-        free.pop(key, None)
-        fixed.pop(key, None)
-        if override.is_sweep_override():
-            free[key] = _distribution(key, override)
-        else:
-            fixed[key] = override.input_line or ""
+    # By key: what is typed takes the place of what is configured, its place in the order too.
+    parsed = OverridesParser.create(config_loader).parse_overrides([*configured, *typed])
+    overrides = {override.get_key_element(): override for override in parsed}
+    free = {key: _distribution(override) for key, override in overrides.items() if override.is_sweep_override()}
+    fixed = [override.input_line or "" for key, override in overrides.items() if key not in free]
     if not free:
         raise InputError(
             "nothing to search: give hydra.sweeper.params, or a parameter as "
             "'optim.predictor.optimizer.lr=tag(log, interval(1e-5, 1e-3))'"
         )
-    return SearchSpace(free, tuple(fixed.values()))
+    return SearchSpace(free, tuple(fixed))
 
 
-def _distribution(key: str, override: "Override") -> "BaseDistribution":
+def _distribution(override: "Override") -> "BaseDistribution":
     from hydra.core.override_parser.types import IntervalSweep, RangeSweep, Transformer
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

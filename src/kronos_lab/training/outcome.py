@@ -19,6 +19,7 @@ from kronos_lab.runs.tracking import facts_of_run, log_artifact
 from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.forecast_figures import ForecastFigures
 from kronos_lab.training.monitor import monitored
+from kronos_lab.training.pruning import EndWherePruned
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -43,7 +44,7 @@ def finish_training(
     data: KLineDataModule,
     record: Mapping[str, Any],
     comparison: Comparison | None,
-    pruned: bool,
+    search: EndWherePruned,
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
 
@@ -59,7 +60,7 @@ def finish_training(
         data: its windows.
         record: where the tracker's record is, see `record_of`.
         comparison: of the exported weights with their parent, if there is one.
-        pruned: whether the search that the run is a trial of has given it up.
+        search: whether the one that the run is a trial of has given it up.
     """
     if rank() != 0:
         return
@@ -76,7 +77,7 @@ def finish_training(
         started=attempts.started - attempts.earlier_seconds,
         headline={**outcome, **(comparison.headline if comparison else {})},
         further={
-            **({"status": PRUNED} if pruned else {}),
+            **({"status": PRUNED} if search.pruned else {}),
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
             "windows_per_step": data.windows_per_step,
             "attempts": attempts.number,

@@ -95,10 +95,10 @@ class PruneTrial(Callback):
         """Report, and ask whether to stop."""
         if trainer.sanity_checking or not self._reports or self.pruned:
             return
-        self.validations += 1
         value = float(trainer.callback_metrics[self.monitor])
         if self._on_rank_0(trainer, lambda: self._report(value)):
             self.pruned = trainer.should_stop = True
+        self.validations += 1
 
     def _open(self) -> bool:
         assert self.number is not None and self.storage is not None
@@ -121,7 +121,7 @@ class PruneTrial(Callback):
         if self._trial is None:
             return False
         try:
-            self._trial.report(value, self.validations)
+            self._trial.report(value, self.validations)  # from 0: a pruner's warm-up counts so
             if not self._trial.should_prune():
                 return False
             self._trial.set_user_attr(PRUNED, True)
@@ -129,7 +129,7 @@ class PruneTrial(Callback):
             log.info("trial %s was given up by its search: nothing more is reported to it", self.number)
             self._trial = None
             return False
-        log.info("pruned: %s is %.4f after %d validations", self.monitor, value, self.validations)
+        log.info("pruned: %s is %.4f in validation %d", self.monitor, value, self.validations + 1)
         return True
 
     @staticmethod
