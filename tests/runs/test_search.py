@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kronos_lab.errors import InputError
 from many_commands import ROOT, run_commands
 
 APP = "tests/runs/searched_app.py"
@@ -226,3 +227,43 @@ def test_one_process_at_a_time(app):
         second = app.run(second=[])["second"]
     assert "another process is at work on this search" in second["err"] and second["code"] == 1
     assert app.jobs() == []
+
+
+@pytest.mark.parametrize("script", ["train", "backtest"])
+def test_the_searches_there_are_compose(script):
+    """Each with the first point of its space, and as a run that its job is told; best.yaml is of such overrides."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.folder import register_resolvers
+    from kronos_lab.runs.search_files import to_type
+    from kronos_lab.runs.search_space import parse_search_space
+    from kronos_lab.runs.search_trial import told
+
+    register_resolvers()
+    (search,) = {"train": ["lr_blocks"], "backtest": ["sampling_strategy"]}[script]
+    typed = [f"hparams_search={search}"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        sweeper = compose(script, typed, return_hydra_config=True).hydra.sweeper
+        space = parse_search_space(sweeper.params, typed)
+        overrides = space.overrides(space.example())
+        of_job = compose(script, [*overrides, *told(3, Path("a folder's journal.log"))])
+        plain = compose(script, to_type(overrides))
+    assert (of_job.hparams_search.trial, of_job.hparams_search.storage) == (3, "a folder's journal.log")
+    assert "hparams_search" not in plain and plain.get("objective") is None
+    for key in space.free:
+        assert OmegaConf.select(plain, key) == OmegaConf.select(of_job, key)
+    assert of_job.objective and sweeper.direction in {"minimize", "maximize"}
+    if script == "train":
+        assert of_job.callbacks.pruning.trial == 3 and "progress" in of_job.callbacks
+
+
+def test_a_search_without_m_is_refused():
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.search_trial import refuse_search_of_one_run
+
+    refuse_search_of_one_run(OmegaConf.create({}))
+    refuse_search_of_one_run(OmegaConf.create({"hparams_search": {"trial": 0}}))
+    with pytest.raises(InputError, match="type -m before it"):
+        refuse_search_of_one_run(OmegaConf.create({"hparams_search": {"trial": None}}))
