@@ -49,7 +49,9 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.laps import Laps
     from kronos_lab.runs.ranks import prepare_ranks, rank
+    from kronos_lab.runs.search_trial import refuse_search_of_one_run
 
+    refuse_search_of_one_run(cfg)
     lap = Laps()
     started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()

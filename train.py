@@ -37,6 +37,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.folder import this_run_folder
     from kronos_lab.runs.ranks import prepare_ranks
     from kronos_lab.runs.repetition import warn_of_differences
+    from kronos_lab.runs.search_trial import refuse_search_of_one_run
     from kronos_lab.runs.tracking import record_of, tracked
     from kronos_lab.training.attempts import Attempts
     from kronos_lab.training.fit import fit_stage
@@ -44,10 +45,12 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.training.outcome import facts_of_training, finish_training, track_outcome
     from kronos_lab.training.parent_comparison import ParentComparison
     from kronos_lab.training.predictor_module import PredictorModule, check_loss_choices
+    from kronos_lab.training.pruning import EndWherePruned
     from kronos_lab.training.starting_weights import load_starting_weights, stages_of
     from kronos_lab.training.tokenizer_module import TokenizerModule
     from kronos_lab.training.tuning import check_tuning
 
+    refuse_search_of_one_run(cfg)
     attempts = Attempts(folder := this_run_folder())
     quiet_libraries()
     prepare_ranks()
@@ -91,8 +94,9 @@ def main(cfg: DictConfig) -> None:
     window = {"lookback": data.lookback, "horizon": data.horizon, "seed": cfg.seed}
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     outcome: dict[str, float] = {}
+    comparison, search = None, EndWherePruned(outcome)
     models = {"tokenizer": tokenizer, "predictor": predictor}
-    with tracked(logger, settings, facts_of_training(folder, market, starting_weights)):
+    with search, tracked(logger, settings, facts_of_training(folder, market, starting_weights)):
         if "tokenizer" in stages:
             outcome |= fit(TokenizerModule(tokenizer, optimisation["tokenizer"], **window))
         if "predictor" in stages:
@@ -111,7 +115,7 @@ def main(cfg: DictConfig) -> None:
         track_outcome(logger, folder, models, data, figures)
     record = record_of(logger)
     finish_training(
-        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record, comparison
+        folder, settings, market, split, starting_weights, models, outcome, attempts, data, record, comparison, search
     )
 
 

@@ -18,7 +18,8 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 # which is called while it composes.
 UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
 UNKNOWN_GROUP = re.compile(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'\. No match in the defaults list")
-SHARED_DEFAULT = {"model", "universe"}  # groups whose `default` is no option, but what the options have in common
+# Groups whose `default` is no option, but what the options have in common.
+SHARED_DEFAULT = {"model", "universe", "hparams_search"}
 NO_NAME_OF_AN_OPTION = "Config group override must be a string"
 NO_TARGET, HYDRA_ADVICE = "Error locating target", ", set env var HYDRA_FULL_ERROR=1 to see chained exception"
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
