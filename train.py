@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
 from kronos_lab.runs.market import open_market
+from kronos_lab.runs.sweep_jobs import own_process_in_sweeps
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -20,6 +21,7 @@ let_idle_threads_sleep()
 
 @one_line_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@own_process_in_sweeps
 def main(cfg: DictConfig) -> None:
     """Train the stages that `conf/train.yaml` and the command line ask for."""
     from functools import partial
