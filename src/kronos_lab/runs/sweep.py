@@ -22,10 +22,13 @@ from kronos_lab.runs.folder import SWEEP_FILE, project_root
 from kronos_lab.runs.objective import check_objective
 from kronos_lab.runs.sweep_folder import (
     FINISHED,
+    INTERRUPTED,
+    RUNNING,
     TABLE_FILE,
     Stop,
     SweepCommand,
     SweepFolder,
+    differing_settings,
 )
 from kronos_lab.runs.sweep_jobs import SWEEP_PROCESS_VARIABLE
 
@@ -129,10 +132,11 @@ def _finish() -> None:
     folder = _sweep.folder
     folder.write_table()
     jobs = folder.jobs()
+    differing = differing_settings(jobs)
     failed = [job for job in jobs if job.status != FINISHED]
     print(f"sweep       {len(jobs) - len(failed)} of {len(jobs)} jobs finished, {folder.path / TABLE_FILE}", flush=True)
     for job in failed:
-        print(f"failed: {job.describe()}: {job.error}", file=sys.stderr, flush=True)
+        print(f"{job.status}: {job.describe(differing)}: {job.error}", file=sys.stderr, flush=True)
     if failed:
         print(f"to try again what failed:  {folder.resume_command()}", file=sys.stderr, flush=True)
         sys.exit(1)
@@ -148,9 +152,7 @@ def check_stopped() -> None:
     stop = None if _sweep is None else _sweep.folder.asked_to_stop()
     if stop is None:
         return
-    if stop.signal:
-        raise Interrupted(stop.signal, stop.line)
-    raise SystemExit(1) from InputError(stop.line)
+    raise stop.error()
 
 
 def end_of_sweep() -> None:

@@ -3,7 +3,7 @@
     sweep.json       script, arguments and folder, as typed
     jobs/<n>.json    one job, see `Job`; written by the process that runs it
     jobs/<n>.error   the line that the job's process ended with
-    jobs/stop.json   why the jobs have been asked to stop, see `Stop`
+    jobs/stop        why the jobs have been asked to stop, see `Stop`
     sweep.csv        all jobs, a row each, made of the above whenever one begins or ends
 
 Jobs may run in other processes and on other machines: the folder is all they share.
@@ -11,20 +11,21 @@ Jobs may run in other processes and on other machines: the folder is all they sh
 
 import csv
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from kronos_lab.errors import InputError
+from kronos_lab.errors import InputError, Interrupted
 from kronos_lab.runs.folder import SWEEP_FILE, SWEEP_LOCK_FILE, typed
 from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE
 from kronos_lab.runs.summary import write_json
 
 TABLE_FILE = "sweep.csv"
 JOBS_FOLDER = "jobs"
-STOP_FILE = "stop.json"
+STOP_FILE = "stop"
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 NOT_IN_THE_TABLE = {"objective", "debug", "name"}  # the same for all jobs; the first is also what a column is called
@@ -89,9 +90,9 @@ class Job:
             return False
         return process.status() != psutil.STATUS_ZOMBIE and Path(folder).name == Path(self.folder).name
 
-    def describe(self) -> str:
-        """Number and settings, for a line on the screen."""
-        return " ".join([f"job {self.number}", *self.overrides])
+    def describe(self, keys: Collection[str]) -> str:
+        """Number and those of its settings, for a line on the screen."""
+        return " ".join([f"job {self.number}", *(f"{k}={v}" for k, v in self.settings().items() if k in keys)])
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,21 @@ class Stop:
 
     signal: int
     line: str
+
+    def error(self) -> BaseException:
+        """What ends the sweep in its own process: no `Exception`, which Hydra or a sweeper would take for a job's."""
+        if self.signal:
+            return Interrupted(self.signal, self.line)
+        end = SystemExit(1)
+        end.__cause__ = InputError(self.line)
+        return end
+
+
+def differing_settings(jobs: Sequence[Job]) -> list[str]:
+    """Keys of the settings that jobs have been given different values of; of a single job all."""
+    settings = [job.settings() for job in jobs]
+    keys = dict.fromkeys(key for one in settings for key in one if key not in NOT_IN_THE_TABLE)
+    return [key for key in keys if len(jobs) == 1 or len({one.get(key) for one in settings}) > 1]
 
 
 class SweepFolder:
@@ -164,7 +180,7 @@ class SweepFolder:
         """Make `sweep.csv` of what is noted about the jobs."""
         with FileLock(self.jobs_folder / SWEEP_LOCK_FILE):
             jobs = self.jobs()
-            keys = dict.fromkeys(key for job in jobs for key in job.settings() if key not in NOT_IN_THE_TABLE)
+            keys = differing_settings(jobs)
             partial = self.path / f"{TABLE_FILE}.partial"
             with partial.open("w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kronos_lab.errors import InputError, Interrupted
+from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import SUMMARY_FILE
 from kronos_lab.runs.job_process import ERROR_FILE_VARIABLE, PARENT_VARIABLE, SWEEP_VARIABLE
 from kronos_lab.runs.objective import UnknownFigureError, read_objective
@@ -74,9 +74,8 @@ def run_job(objective: str | None) -> float | None:
 
     Raises:
         JobFailedError: the job failed, or has no such figure.
-        SweepStoppedError: the sweep was asked to stop, and this is not its own process.
-        Interrupted: the same, in its own process.
-        UnknownFigureError: no job will have such a figure.
+        SweepStoppedError: the sweep was asked to stop, or no job will have such a figure; in the sweep's own process
+            what `Stop.error` says.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -90,18 +89,20 @@ def run_job(objective: str | None) -> float | None:
         job = _run(sweep, job, folder, launcher)
     job = replace(job, status=FINISHED, error=None)
     try:
-        if objective is not None:
-            job = replace(job, objective=read_objective(folder, objective))
+        job = replace(job, objective=None if objective is None else read_objective(folder, objective))
     except InputError as error:
-        sweep.write_job(replace(job, status=FAILED, objective=None, error=str(error)))
-        if isinstance(error, UnknownFigureError):
-            line = f"{error}; go on with another objective= behind  {sweep.resume_command()}"
-            sweep.ask_to_stop(Stop(0, line))
-            raise SweepStoppedError(0, line) from error
-        raise JobFailedError(str(error)) from error
+        job = replace(job, status=FAILED, objective=None, error=str(error))
+        no_job_has_it = isinstance(error, UnknownFigureError)
     sweep.write_job(job)
-    _say(job, f"finished, {job.seconds:.0f} s" + ("" if objective is None else f", {objective} {job.objective}"))
-    return job.objective
+    if job.error is None:
+        _say(job, f"finished, {job.seconds:.0f} s" + ("" if objective is None else f", {objective} {job.objective}"))
+        return job.objective
+    _say(job, f"finished, {job.seconds:.0f} s, but {job.error}")
+    if no_job_has_it:
+        stop = Stop(0, f"{job.error}; go on with  {sweep.resume_command()} objective=<another>")
+        sweep.ask_to_stop(stop)
+        raise _stopped(stop)
+    raise JobFailedError(job.error)
 
 
 def _job(sweep: SweepFolder, number: int, overrides: list[str], folder: Path) -> Job:
@@ -203,9 +204,7 @@ def _check_going_on(sweep: SweepFolder, watch_sweep: bool) -> None:
 
 def _stopped(stop: Stop) -> BaseException:
     """What ends the sweep in its own process; elsewhere an error that its launcher hands back to it."""
-    if stop.signal and _is_sweep():
-        return Interrupted(stop.signal, stop.line)
-    return SweepStoppedError(stop.signal, stop.line)
+    return stop.error() if _is_sweep() else SweepStoppedError(stop.signal, stop.line)
 
 
 def _is_sweep() -> bool:
