@@ -24,7 +24,7 @@ BESIDE_RUN = (
 )  # fmt: skip
 OF_BACKTESTS = (
     "backtest.start=", "backtest.end=", "backtest.reuse=", "backtest.baselines=", "backtest.parent=",
-    "backtest.random_portfolios=", "calibration", "logger=",
+    "backtest.random_portfolios=", "calibration", "logger=", "objective=",
 )  # fmt: skip
 
 
