@@ -38,7 +38,7 @@ def test_command_is_understood(command: str) -> None:
     assert (ROOT / script).is_file()
     if overrides == ["--help"]:
         return
-    if overrides[0] == "-m":
+    if overrides[:1] == ["-m"]:
         jobs = [] if overrides[1].startswith("resume=") else jobs_of_sweep(overrides[1:])
         for job in jobs:
             test_command_is_understood(" ".join([script, *job]))
