@@ -24,7 +24,7 @@ BESIDE_RUN = (
 )  # fmt: skip
 OF_BACKTESTS = (
     "backtest.start=", "backtest.end=", "backtest.reuse=", "backtest.baselines=", "backtest.parent=",
-    "backtest.random_portfolios=", "backtest.lightgbm=", "lightgbm", "calibration", "logger=",
+    "backtest.random_portfolios=", "backtest.lightgbm=", "lightgbm", "calibration", "logger=", "objective=",
 )  # fmt: skip
 
 

@@ -33,10 +33,15 @@ def test_command_is_understood(command: str) -> None:
 
     from kronos_lab.runs.folder import register_resolvers
 
-    script, *overrides = os.path.expandvars(command.replace("<run>", "run").replace("<folder>", "folder")).split(" ")
-    overrides = [override for override in overrides if override != "-m"]
+    command = re.sub("<(run|sweep|folder)>", r"\1", command)
+    script, *overrides = os.path.expandvars(command).split(" ")
     assert (ROOT / script).is_file()
     if overrides == ["--help"]:
+        return
+    if overrides[:1] == ["-m"]:
+        jobs = [] if overrides[1].startswith("resume=") else jobs_of_sweep(overrides[1:])
+        for job in jobs:
+            test_command_is_understood(" ".join([script, *job]))
         return
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -52,6 +57,15 @@ def test_command_is_understood(command: str) -> None:
         assert chosen is not None, f"{key} is not a setting of {script}"
         if not OmegaConf.is_config(chosen):
             assert str(chosen).lower() == value.lower() or float(chosen) == float(value)
+
+
+def jobs_of_sweep(arguments: list[str]) -> list[list[str]]:
+    """Overrides of each job, those for Hydra itself left out."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    own = [argument for argument in arguments if not argument.startswith("hydra")]
+    return BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(own), None)[0]
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)

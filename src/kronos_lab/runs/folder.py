@@ -21,7 +21,11 @@ from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE, shared_folder
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
-WRITTEN_BEFORE_ANYTHING_HAPPENS = {CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard"}
+SWEEP_FILE = "sweep.json"  # of a sweep: the command as typed, see `sweep_folder`
+SWEEP_LOCK_FILE = ".lock"
+WRITTEN_BEFORE_ANYTHING_HAPPENS = {
+    CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard", SWEEP_FILE, SWEEP_LOCK_FILE, "multirun.yaml",
+}  # fmt: skip
 
 # Settings of a training run that may be paths; the other things they may be (a run's name, a Hub id) stay as they are.
 MAY_BE_PATHS = (
@@ -72,6 +76,9 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
         if not (folder / CONFIG_FILE).is_file() and (Path(outputs) / kind / resume / CONFIG_FILE).is_file():
             folder = Path(outputs) / kind / resume
         if not (folder / CONFIG_FILE).is_file():  # refused here, before Hydra makes the folder
+            for sweep in (folder, Path(outputs) / kind / resume):
+                if (sweep / SWEEP_FILE).is_file():
+                    raise InputError(f"{sweep} is a sweep: go on with it with -m before {typed('resume', resume)}")
             raise InputError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}")
         return str(folder)
     told = os.environ.get(RUN_DIR_VARIABLE)
