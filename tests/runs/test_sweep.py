@@ -236,7 +236,7 @@ def test_sweeps_at_the_same_moment_share_no_folder_and_one_sweep_has_one(command
         (["-m", "resume=other", "seed=1,2"], "leave out seed=1,2"),
         (["-m", "resume=other"], "is a sweep of "),
         (["-m", "seed=1,2", "objective=5"], "objective=5 names no figure"),
-        (["-m", "x=a,b", "hydra/launcher=submitit_local", "hydra.launcher.nodes=2"], "nodes=2: a job of a sweep is one process"),
+        (["-m", "x=a,b", "hydra/launcher=submitit_local", "hydra.launcher.nodes=2"], "a job of a sweep is one"),
         (["-m", "sead=1,2"], "no setting or group 'sead'"),
     ],
 )  # fmt: skip
