@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
 from kronos_lab.runs.market import open_market
+from kronos_lab.runs.sweep_jobs import own_process_in_sweeps
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -22,6 +23,7 @@ log = logging.getLogger("backtest")
 
 @one_line_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="backtest")
+@own_process_in_sweeps
 def main(cfg: DictConfig) -> None:
     """Run one backtest as configured by `conf/backtest.yaml`."""
     import time
@@ -33,10 +35,11 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from kronos_lab.backtesting.baselines import OURS, PARENT, baseline_scores, trade_each
+    from kronos_lab.backtesting.alpha158.rival import Rival
+    from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, trade_each
     from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
-    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
+    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
     from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.results import benchmarks, evaluate
@@ -48,13 +51,15 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.laps import Laps
     from kronos_lab.runs.ranks import prepare_ranks, rank
+    from kronos_lab.runs.search_trial import refuse_search_of_one_run
 
+    refuse_search_of_one_run(cfg)
     lap = Laps()
     started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()
     prepare_ranks()
     market, universe = open_market(cfg, folder), cfg.universe.name
-    for key in ("reuse", "parent", "baselines"):
+    for key in ("reuse", "parent", "baselines", "lightgbm"):
         switch(f"backtest.{key}", cfg.backtest[key])
     candidates = find_candidates(
         cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint, with_parent=cfg.backtest.parent
@@ -73,9 +78,21 @@ def main(cfg: DictConfig) -> None:
     # What can be refused is refused before the forecasts are made.
     check_signal(signal, cfg.forecast.paths, window.horizon)
     windows, coverage = universe_windows(market, universe, window, cfg.backtest.start, cfg.backtest.end)
+    candidates = candidates.during(coverage.index[0], coverage.index[-1])
     warnings = candidates.warnings(window, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
+    rival = None
+    if cfg.backtest.lightgbm:
+        rival = Rival.before(
+            coverage.index[0],
+            instantiate(cfg.lightgbm),
+            market,
+            universe,
+            instantiate(cfg.split),
+            window.horizon,
+            cfg.backtest.reuse,
+        )
     against = benchmarks(market, universe, cfg.universe.benchmark)
     calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
@@ -94,26 +111,35 @@ def main(cfg: DictConfig) -> None:
             origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
             earlier=outputs if cfg.backtest.reuse else None,
         )
-        forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)
+        to = folder / candidate.folder
+        forecast(to, windows=windows, row_S=candidate.rows(windows), sampling=sampling, paths=cfg.forecast.paths)
         lap("predict")
         if candidate in candidates.own:
-            calibration.forecast(folder / candidate.calibration_folder, forecast)
+            calibration.forecast(folder / candidate.calibration_folder, forecast, candidate.rows)
             lap("predict for calibration")
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 
-    folders = {OURS: [folder / candidate.folder for candidate in candidates.own]}
+    folders = {OURS: [[folder / candidate.folder for candidate in turn] for turn in candidates.turns]}
     if candidates.parent:
-        folders[PARENT] = [folder / candidates.parent.folder]
-    scores = {name: cross_section(score_forecasts(of, signal), market, universe) for name, of in folders.items()}
+        folders[PARENT] = [[folder / candidates.parent.folder]]
+    scores = {name: cross_section(scores_in_turn(of, signal), market, universe) for name, of in folders.items()}
     lap("signals")
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])
+    made_of = None
+    if rival:
+        scores[LIGHTGBM], made_of, of_rival = rival.score(scores[OURS])
+        warnings += of_rival
+        lap("lightgbm")
     traded = trade_each(market, scores, strategy, exchange, account)
     random = random_portfolios(market, scores[OURS], traded[OURS].ledger, exchange, account, portfolios, cfg.seed)
     lap("simulation")
-    calibrated = calibration.measure([folder / own.calibration_folder for own in candidates.own], cfg.seed)
-    results = evaluate(market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated)
+    sampled = [[folder / candidate.calibration_folder for candidate in turn] for turn in candidates.turns]
+    calibrated = calibration.measure(sampled, cfg.seed)
+    results = evaluate(
+        market, traded, against, coverage, window.horizon, warnings, cfg.seed, random, calibrated, made_of
+    )
     lap("statistics")
     finish_backtest(
         folder,

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers, save_config, this_run_folder
+from kronos_lab.runs.sweep_jobs import own_process_in_sweeps
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -17,6 +18,7 @@ let_idle_threads_sleep()
 
 @one_line_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="forecast")
+@own_process_in_sweeps
 def main(cfg: DictConfig) -> None:
     """Forecast one file as configured by `conf/forecast.yaml`."""
     from pathlib import Path

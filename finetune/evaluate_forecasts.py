@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import own_process_in_sweeps
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ log = logging.getLogger("evaluate_forecasts")
 
 @one_line_errors
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate_forecasts")
+@own_process_in_sweeps
 def main(cfg: DictConfig) -> None:
     """Compare forecasts as configured by `conf/evaluate_forecasts.yaml`."""
     import copy

@@ -33,16 +33,22 @@ def test_command_is_understood(command: str) -> None:
 
     from kronos_lab.runs.folder import register_resolvers
 
-    script, *overrides = os.path.expandvars(command.replace("<run>", "run").replace("<folder>", "folder")).split(" ")
+    command = re.sub("<(run|sweep|folder)>", r"\1", command)
+    script, *overrides = os.path.expandvars(command).split(" ")
     assert (ROOT / script).is_file()
     if overrides == ["--help"]:
+        return
+    if overrides[:1] == ["-m"]:
+        jobs = [] if overrides[1].startswith("resume=") else jobs_of_sweep(overrides[1:])
+        for job in jobs:
+            test_command_is_understood(" ".join([script, *job]))
         return
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose(Path(script).stem, overrides)
     for override in overrides:
         key, value = override.split("=", 1)
-        if key == "experiment":  # changes settings and leaves none of its own
+        if key in {"experiment", "hparams_search"}:  # changes settings and leaves none of its own
             continue
         chosen = OmegaConf.select(cfg, key)
         if value == "null":  # Hydra has refused a key that does not exist
@@ -51,6 +57,15 @@ def test_command_is_understood(command: str) -> None:
         assert chosen is not None, f"{key} is not a setting of {script}"
         if not OmegaConf.is_config(chosen):
             assert str(chosen).lower() == value.lower() or float(chosen) == float(value)
+
+
+def jobs_of_sweep(arguments: list[str]) -> list[list[str]]:
+    """Overrides of each job, those for Hydra itself left out."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    own = [argument for argument in arguments if not argument.startswith("hydra")]
+    return BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(own), None)[0]
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)
@@ -93,6 +108,14 @@ def test_approximations_and_memory_are_quoted_as_recorded() -> None:
         assert f"{peak:,.0f} MiB" in README
     assert many - few < 50
     assert wide * 2**20 < 2.5e9
+
+
+def test_stratified_draws_are_quoted_as_recorded() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "stratified_draws.json").read_text())
+    for row in record["rows"]:
+        bars = " | ".join(f"{row[f'variance_ratio_{bar}']:.2f}" for bar in (1, 5, 10))
+        assert f"| {row['sampling']} | {row['paths']} | {bars} |" in README
+        assert row["time_ratio"] < 1.1
 
 
 def test_speed_of_training_is_quoted_as_recorded() -> None:

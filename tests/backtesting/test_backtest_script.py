@@ -2,6 +2,8 @@
 
 import html
 import json
+import re
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,13 @@ COMMANDS: dict[str, list[str]] = {
         "backtest.start=20240620",
         "trainer.precision=32",  # what it is anyway
         "backtest.end=20240625",
+    ],
+    "turns": [
+        *SMALL,
+        "name=turns",
+        "logger=csv",
+        f"checkpoint={{2024-12-02: '{PREDICTOR}', 20241216: finetuned, 2025-03-03: later}}",
+        "backtest.baselines=false",
     ],
 }
 # What is refused, and words of the line that says so.
@@ -109,6 +118,13 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "any paths": ([*SMALL, "forecast.paths=null"], "forecast.paths=null must be a whole number, at least 1"),
     "part of a batch": ([*SMALL, "backtest_batch_size=1e3"], "backtest_batch_size=1000.0 must be a whole number"),
     "perhaps": ([*SMALL, "universe.allow_partial=perhaps"], "universe.allow_partial=perhaps must be true or false"),
+    "no weights yet": (
+        [*SMALL, "checkpoint={2024-12-03: finetuned}"],
+        "checkpoint= has no weights for 2024-12-02, the first ones forecast from 2024-12-03 on: begin there",
+    ),
+    "one day twice": ([*SMALL, "checkpoint={2024-12-03: a, 20241203: b}"], "has a day twice"),
+    "no day": ([*SMALL, "checkpoint={soon: finetuned}"], "checkpoint=soon is no date: write it as 2024-06-30"),
+    "no turns": ([*SMALL, "checkpoint={}"], "checkpoint={} names no weights"),
     "twice": ([*SMALL, "checkpoint=[a,a]"], "checkpoint=['a', 'a'] is no list of different checkpoints"),
     "a number": ([*SMALL, "checkpoint=1.5"], "checkpoint=1.5 is no run, folder or Hub id"),
     "itself": (
@@ -124,6 +140,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 def runs(small_market, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("backtests")
     finetuned_run(folder, "finetuned")
+    finetuned_run(folder, "later")
     common = [
         "market=qlib",
         f"market.store='{small_market.store}'",
@@ -189,7 +206,7 @@ def test_another_cost_costs_no_forecasts(runs):
 
 
 def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
-    """In the order they ran: csi300, the same days at another cost, another universe, other weights, days in summer."""
+    """In the order they ran: the same days at another cost, another universe, other weights, summer, turns."""
     lines = [json.loads(line) for line in (runs["folder"] / "trials.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == [f"backtest/{name}" for name in COMMANDS]  # none of what was refused
     counted = {}
@@ -197,7 +214,7 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
         trials = json.loads((finished(runs, name) / "metrics.json").read_text())["trials"]
         counted[name] = trials["trials"]
         assert line["sharpe"] == trials["sharpe_ratio"]
-    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1}
+    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1, "turns": 5}
     said = {name: " ".join(runs[name]["out"].split()) for name in COMMANDS}  # lines are broken at 120 letters
     assert "Probabilistic Sharpe ratio" in said["csi300"] and "one of at least 2 trials" in said["cheaper"]
     assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()
@@ -298,6 +315,31 @@ def test_an_ensemble_pools_the_paths_of_its_checkpoints(runs):
     assert "ensemble of 2" in (finished(runs, "ensemble") / "report.html").read_text()
 
 
+def test_weights_that_take_turns_forecast_their_own_days(runs):
+    """Up to the turn the scores are those of the first weights, from then on those of the second."""
+    from kronos_lab.backtesting.calibration_sample import TRADING
+    from kronos_lab.backtesting.finished_backtest import read_scores
+    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
+
+    folder, turn = finished(runs, "turns"), pd.Timestamp("2024-12-16")
+    scores, first, second = (read_scores(finished(runs, name)) for name in ("turns", "csi300", "finetuned"))
+    expected = pd.concat([first[first.index < turn], second[second.index >= turn]])
+    pd.testing.assert_frame_equal(scores, expected, atol=1e-6, check_freq=False)
+    assert {path.name for path in folder.glob("forecasts*")} == {"forecasts_1", "forecasts_2"}  # none of 2025-03
+    assert [read_manifest(folder / f"forecasts_{n}")["batch_plan"]["seed"] for n in (1, 2)] == [100, 100]
+    pairs = [read_manifest(folder / f"calibration_{n}" / TRADING)["batch_plan"]["series"] for n in (1, 2)]
+    calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
+    assert min(pairs) > 0 and sum(pairs) == calibration["sample"]["pairs"] == 20
+    of_first, of_second = (
+        json.loads((finished(runs, name) / "metrics.json").read_text())["calibration"][TRADING]["returns"]["4"]["crps"]
+        for name in ("csi300", "finetuned")
+    )
+    mixed = calibration[TRADING]["returns"]["4"]["crps"]["mean"]
+    assert mixed not in (of_first["mean"], of_second["mean"])
+    assert "turns of 2" in (folder / "report.html").read_text() and (folder / "figures" / "fans.png").is_file()
+    assert "from 2025-03-03 run later" in runs["turns"]["out"] and "left out    from 2025-03-03" in runs["turns"]["out"]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_one_line_before_any_forecast(runs, name):
     assert runs[name]["code"] == 1
@@ -322,10 +364,10 @@ def test_calibration_is_of_a_sample_of_what_is_traded_as_learned_and_as_traded(r
     assert len(pairs) == 20 and set(pairs) < set(signals.itertuples(index=False, name=None))
     calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
     assert calibration["sample"]["fingerprint"] == sample.fingerprint
-    assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
-    assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0}
+    assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "stratified": False}
+    assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0, "stratified": False}
     for name in ("model", "trading"):
-        paths = read_close_paths([folder / "calibration" / name], sample)
+        paths = read_close_paths([[folder / "calibration" / name]], sample)
         for shard in read_forecasts(folder / "calibration" / name, ("close",)):
             for symbol, date, last, close_PH in zip(
                 shard.symbol_B, shard.date_B, shard.last_close_B, shard.paths["close"], strict=True
@@ -495,3 +537,100 @@ def test_orders_that_cannot_be_given_are_one_line(runs, orders, name):
     assert orders[name]["err"].count("\n") == 1 and orders[name]["err"].startswith("error: ")
     assert NO_ORDERS[name][1] in orders[name]["err"]
     assert not (runs["folder"] / "orders" / name).exists()
+
+
+# What `compare_runs.py` refuses, and words of the line that says so.
+INCOMPARABLE: dict[str, tuple[list[str], str]] = {
+    "nothing given": ([], "runs=null: give finished backtests, runs=[first,second,...]"),
+    "nowhere": (["runs=[csi300,nowhere]"], "runs: nowhere is no finished backtest: there is no "),
+    "training": (["runs=[train/finetuned]"], "is a training run: backtest it with python backtest.py checkpoint=<run>"),
+    "placebos": (["runs=[placebos/named]"], "is a run of kind 'placebos': finished backtests are compared"),
+    "killed": (["runs=[csi300,killed]"], "killed is no finished backtest: it has no summary.json"),
+    "half a sweep": (
+        ["runs=sweep"],
+        "is no finished backtest: it has no summary.json (of runs=sweep; skip_unfinished=true",
+    ),
+    "older": (
+        ["runs=[csi300,older]"],
+        "older was made by an earlier version of this code, which left no daily.parquet",
+    ),
+    "torn": (["runs=[csi300,torn]"], "torn cannot be read ("),
+    "many": (["runs=csi300", "against=[csi300,cheaper]"], "against=['csi300', 'cheaper'] stands for 2 runs: name one"),
+    "perhaps": (["runs=csi300", "skip_unfinished=perhaps"], "skip_unfinished=perhaps must be true or false"),
+}
+
+
+@pytest.fixture(scope="module")
+def compared(runs, placebos) -> dict[str, Any]:
+    backtests = runs["folder"] / "backtest"
+    for name in ("killed", "sweep/1"):
+        (backtests / name).mkdir(parents=True)
+        shutil.copy(backtests / "csi300" / "config.yaml", backtests / name)
+    for name in ("older", "torn", "sweep/0"):
+        (backtests / name).mkdir(parents=True)
+        for file in ("config.yaml", "summary.json", "metrics.json", "portfolio.parquet", "daily.parquet"):
+            shutil.copy(backtests / "csi300" / file, backtests / name)
+    (backtests / "older" / "daily.parquet").unlink()
+    (backtests / "torn" / "daily.parquet").write_bytes(b"PAR1")
+    paths = [f"paths.outputs='{runs['folder']}'"]
+    commands = {
+        "all": [*paths, "runs=[csi300,cheaper,finetuned,ensemble,before]", "name=all"],
+        "against": [*paths, "runs=[ensemble,cheaper,'fine*']", "against=csi300", "name=against", "logger=csv"],
+        "sweep": [*paths, "runs=sweep", "skip_unfinished=true", "name=sweep", "~logger"],
+        **{name: [*paths, *arguments, f"name='{name}'"] for name, (arguments, _) in INCOMPARABLE.items()},
+    }
+    return run_commands("backtest/compare_runs.py", commands, runs["folder"])
+
+
+def test_backtests_stand_beside_each_other(runs, compared):
+    """The same figures as in their own reports; the ensemble and the finetune share days and costs with the first."""
+    assert compared["all"]["code"] == 0 and not compared["all"]["err"], compared["all"]["err"]
+    folder = runs["folder"] / "compare" / "all"
+    table = pd.read_csv(folder / "comparison.csv", index_col="row")
+    assert table["table"].to_dict() | {"csi300": 1, "finetuned": 1, "ensemble": 1} == table["table"].to_dict()
+    assert len(set(table["table"])) == 3 and "exchange.open_cost 0" in table.loc["cheaper", "unlike_table_1"]
+    assert "other days, 2024-06-20 to 2024-06-25" in table.loc["before", "unlike_table_1"]
+    for name in table.index:
+        metrics = json.loads((finished(runs, name) / "metrics.json").read_text())
+        of_report = metrics["ranking"]["open_to_open"]["1"]["rank_ic"]
+        excess = metrics["excess"]["equal_weight"]["with_cost"]
+        assert table.loc[name, "rank_ic_1"] == pytest.approx(of_report["mean"])
+        assert table.loc[name, "excess"] == pytest.approx(excess["annual_return"])
+        if excess["annual_return_low"] is not None:
+            assert table.loc[name, "excess_low"] == pytest.approx(excess["annual_return_low"])
+            assert table.loc[name, "rank_ic_1_p"] == pytest.approx(of_report["p"])
+    net = {
+        name: pd.read_parquet(finished(runs, name) / "portfolio.parquet").set_index("date")["net_return"]
+        for name in ("csi300", "cheaper")
+    }
+    per_year = json.loads((finished(runs, "csi300") / "metrics.json").read_text())["sessions_per_year"]
+    assert table.loc["cheaper", "return_less"] == pytest.approx((net["cheaper"] - net["csi300"]).mean() * per_year)
+    assert table.loc["cheaper", "rank_ic_1_less"] == 0  # the same forecasts
+    page = (folder / "comparison.html").read_text()
+    outside_pictures = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
+    assert not re.search(r"https?://|<script|<link", outside_pictures) and "nan" not in outside_pictures.lower()
+    assert page.count("data:image/svg+xml;base64,") == 2 and (folder / "equity.png").exists()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["kind"] == "compare" and summary["luck"]["trials"] >= 4  # csi300, cheaper, finetuned, ensemble
+    assert summary["verdict"][0] in html.unescape(page)
+    said = messages_of(folder)
+    assert "compare/csi300/rank_ic_1" in said and "comparison.html" in said and "comparison.csv" in said
+
+
+def test_runs_are_found_by_pattern_and_by_sweep(runs, compared):
+    for name in ("against", "sweep"):
+        assert compared[name]["code"] == 0 and not compared[name]["err"], compared[name]["err"]
+    summary = json.loads((runs["folder"] / "compare" / "against" / "summary.json").read_text())
+    assert summary["against"] == "csi300"
+    assert list(summary["weights"]) == ["ensemble", "cheaper", "finetuned", "csi300"]
+    assert list((runs["folder"] / "compare" / "against" / "csv").rglob("metrics.csv"))
+    table = pd.read_csv(runs["folder"] / "compare" / "sweep" / "comparison.csv")
+    assert list(table["row"]) == ["sweep/0"] and "1, which did not finish" in compared["sweep"]["out"]
+
+
+@pytest.mark.parametrize("name", INCOMPARABLE)
+def test_what_cannot_be_compared_is_one_line(runs, compared, name):
+    assert compared[name]["code"] == 1
+    assert compared[name]["err"].count("\n") == 1 and compared[name]["err"].startswith("error: ")
+    assert INCOMPARABLE[name][1] in compared[name]["err"]
+    assert not (runs["folder"] / "compare" / name).exists()

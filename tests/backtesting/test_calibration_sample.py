@@ -59,14 +59,14 @@ def test_without_a_complete_horizon_it_is_left_out_and_says_why(small_market, tm
         left_out.forecast(tmp_path, never)
     why = "no signal day from 2025-01-06 to 2025-01-10 is 4 + 1 bars before the end of market small"
     assert f"calibration left out: {why}" in caplog.text
-    assert left_out.measure([tmp_path], 1) == {"left_out": why}
+    assert left_out.measure([[tmp_path]], 1) == {"left_out": why}
     section = calibration_section({"calibration": {"left_out": why}})
     assert section is not None and not section.tables
     assert section.sentences == [f"Calibration was left out: {why}."]
 
     none = sample(small_market, "2024-10-01", "2024-12-31", days=0)
     none.forecast(tmp_path, never)
-    assert none.measure([tmp_path], 1) is None and calibration_section({}) is None
+    assert none.measure([[tmp_path]], 1) is None and calibration_section({}) is None
 
 
 def figures(mean: float, p: float, skill: float = -0.1) -> dict[str, Any]:

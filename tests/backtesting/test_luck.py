@@ -97,9 +97,10 @@ def test_trials_are_counted_once_each_and_deflate(tmp_path):
     assert both["trials"] == 2 and both["expected_maximum"] > 0
     assert evaluated(tmp_path, "first", first)[0]["probability"] < alone["probability"]
     later, _ = evaluated(tmp_path, "later", first.set_axis(DAYS + pd.DateOffset(years=1)), seed=2)
-    assert later == alone
+    assert later | {"evaluated": alone["evaluated"]} == alone
     lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     assert [line["run"].removeprefix("backtest/") for line in lines] == ["first", "again", "second", "first", "later"]
+    assert [line["evaluated"] for line in lines[:3]] == [one["evaluated"] for one in (alone, alone, both)]
     assert lines[0]["sharpe"] == alone["sharpe_ratio"] and lines[0]["start"] == "2024-07-01"
     assert lines[0]["sessions"] == 60 and lines[0]["kurtosis"] == alone["kurtosis"]
 

@@ -18,6 +18,7 @@ from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 
 OURS = "this signal"  # the row of the scores in question
+LIGHTGBM = "Alpha158 + LightGBM"  # what qlib's own benchmark learns on the days before, see `Rival`
 PARENT = "its parent"  # the same signal, of forecasts by the weights that ours were finetuned from
 VOLATILITY_SESSIONS, LEAST_RETURNS = 60, 20
 
@@ -91,7 +92,7 @@ def against_baselines(
     per_year: float,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Rank IC and excess of the scores, of their parent's and of every rule, and the paired differences from ours.
+    """Rank IC and excess of the scores and of all that stands beside them, and the paired differences from ours.
 
     Args:
         market: where the prices are.

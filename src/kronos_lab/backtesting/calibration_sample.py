@@ -16,6 +16,7 @@ import pandas as pd
 from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts, read_manifest
 from kronos_lab.data.market import Market
 from kronos_lab.data.settings import whole_number
+from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.evaluation.calibration_figures import CalibrationOutcome
 from kronos_lab.evaluation.close_paths import ClosePaths
@@ -97,27 +98,33 @@ class CalibrationSample:
     paths: int
     samplings: Mapping[str, Sampling]
 
-    def forecast(self, folder: Path, forecast: Callable[..., Any]) -> None:
+    def forecast(
+        self,
+        folder: Path,
+        forecast: Callable[..., Any],
+        rows: Callable[[WindowIndex, np.ndarray], np.ndarray] = lambda windows, row_S: row_S,
+    ) -> None:
         """Forecast the sample with each sampling, into a folder each.
 
         Args:
             folder: of all of them.
             forecast: `forecast_universe` but for folder, windows, row_S, sampling and paths.
+            rows: which of these signal rows the forecaster is for; where it is for none, there is no folder.
         """
         if self.left_out:
             log.info("calibration left out: %s", self.left_out)
         if self.manifest is None:
             return
-        series = {"windows": self.manifest.windows, "row_S": self.manifest.row_S}
-        for name, sampling in self.samplings.items():
-            log.info("calibration %s × %d paths, sampled %s", f"{len(self.manifest):,}", self.paths, SAMPLED[name])
-            forecast(folder / name, **series, sampling=sampling, paths=self.paths)
+        row_S = rows(self.manifest.windows, self.manifest.row_S)
+        for name, sampling in self.samplings.items() if len(row_S) else ():
+            log.info("calibration %s × %d paths, sampled %s", f"{len(row_S):,}", self.paths, SAMPLED[name])
+            forecast(folder / name, windows=self.manifest.windows, row_S=row_S, sampling=sampling, paths=self.paths)
 
-    def measure(self, folders: Sequence[Path], seed: int) -> dict[str, Any] | None:
+    def measure(self, turns: Sequence[Sequence[Path]], seed: int) -> dict[str, Any] | None:
         """Figures of what `forecast` left, as `metrics.json` holds them.
 
         Args:
-            folders: of one forecaster, or of several whose paths are pooled.
+            turns: folders of one forecaster, or of several whose paths are pooled, for each stretch of days.
             seed: of what is drawn by lot.
 
         Returns:
@@ -131,7 +138,9 @@ class CalibrationSample:
             **{
                 name: {
                     "sampling": asdict(sampling),
-                    **outcome.of_paths(read_close_paths([folder / name for folder in folders], manifest)),
+                    **outcome.of_paths(
+                        read_close_paths([[folder / name for folder in turn] for turn in turns], manifest)
+                    ),
                 }
                 for name, sampling in self.samplings.items()
             },
@@ -142,15 +151,23 @@ class CalibrationSample:
                 "last": f"{manifest.days[-1]:%Y-%m-%d}",
                 "days": len(manifest.days),
                 "pairs": len(manifest),
-                "paths": self.paths * len(folders),
+                "paths": self.paths * len(turns[0]),
                 "horizon": manifest.horizon,
             },
         }
 
 
-def read_close_paths(folders: Sequence[Path], manifest: Manifest) -> ClosePaths:
-    """Returns of finished forecasts at every bar of the horizon, in the order of the manifest's pairs."""
-    return_SPK = np.concatenate([_returns(folder, manifest) for folder in folders], axis=1)
+def read_close_paths(turns: Sequence[Sequence[Path]], manifest: Manifest) -> ClosePaths:
+    """Returns of finished forecasts at every bar of the horizon, in the order of the manifest's pairs.
+
+    Args:
+        turns: folders whose paths are pooled, for each stretch of days; a stretch without a pair has no folder.
+        manifest: the pairs.
+    """
+    there = [turn for turn in turns if all(folder.is_dir() for folder in turn)]
+    return_SPK, *others = [np.concatenate([_returns(one, manifest) for one in turn], axis=1) for turn in there]
+    for other_SPK in others:
+        return_SPK = np.where(np.isnan(return_SPK), other_SPK, return_SPK)
     return ClosePaths(tuple(range(1, manifest.horizon + 1)), return_SPK)
 
 

@@ -88,7 +88,14 @@ def _beside_parent(parent: Mapping[str, Any]) -> list[str]:
 def luck(metrics: Mapping[str, Any]) -> list[str]:
     """What the excess is worth beside rules, beside random portfolios and among trials, a sentence each."""
     found = [_beside_strongest(metrics.get("superiority")), _beside_random(metrics.get("random_portfolios"))]
-    return [sentence for sentence in [*found, _among_trials(metrics.get("trials"))] if sentence]
+    return [sentence for sentence in [*found, among_trials_sentence(metrics.get("trials"))] if sentence]
+
+
+def rivals(figures: Mapping[str, Any], rules: str = "rules") -> str:
+    """What the scores were held against, see `beside_strongest`: "equal weight and 5 rules"."""
+    named: list[str] = [f"{figures['rules']} {rules}"] if figures["rules"] else []
+    names = ["equal weight", *named, *list(figures["models"])]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
@@ -100,7 +107,7 @@ def _beside_strongest(figures: Mapping[str, Any] | None) -> str | None:
         apart = "the scores earned more than any" if better else "the scores earned less than the best"
         apart += ", beyond chance"
     return (
-        f"Of equal weight and {figures['rules']} rules without a model the strongest was {figures['strongest']}, with "
+        f"Of {rivals(figures, 'rules without a model')} the strongest was {figures['strongest']}, with "
         f"an excess of {figures['excess_of_strongest']:+.1%} a year: {apart} (SPA test, p {figures['p']:.2g})."
     )
 
@@ -115,7 +122,12 @@ def _beside_random(figures: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def _among_trials(figures: Mapping[str, Any] | None) -> str | None:
+def among_trials_sentence(figures: Mapping[str, Any] | None) -> str | None:
+    """What is left of a Sharpe ratio among all trials; None where nothing can be said.
+
+    Args:
+        figures: see `luck.among`.
+    """
     if not figures or not np.isfinite(figures["probability"]):
         return None
     name, trials = "Probabilistic", "the only trial on these sessions that is known of"

@@ -1,5 +1,8 @@
 """How each figure of a backtest is meant, in words that stand beside it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kronos_lab.evaluation.inference import INDEPENDENT_STRETCHES
 
 
@@ -68,3 +71,15 @@ def calibration_conventions() -> dict[str, str]:
         "volatility": "root of the mean over paths of the sum of squared log returns of the horizon, beside what came; "
         "R²: 1 − squared errors over those of the sample's own mean; QLIKE: of variances, r/f − log(r/f) − 1",
     }
+
+
+def lightgbm_convention(made_of: Mapping[str, Any]) -> str:
+    """How the scores of LightGBM came about, see `Rival.score`."""
+    train, val = ({**made_of[part], "rows": f"{made_of[part]['rows']:,}"} for part in ("train", "val"))
+    return (
+        "qlib's Alpha158 and LGBModel on members of the universe, label open(t+1+h) / open(t+1) − 1 in deviations of "
+        f"its day, learned from signals of {train['first']} to {train['last']} ({train['days']} days, {train['rows']} "
+        f"rows), stopped after {made_of['trees']} trees by those of {val['first']} to {val['last']} ({val['days']} "
+        f"days, {val['rows']} rows); no label reaches into the next part; {made_of['vwap']}; same rows, strategy, "
+        f"exchange and account; rows without a score: {made_of['unscored']}"
+    )

@@ -1,5 +1,6 @@
 """A finished backtest, read back from its folder."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import SUMMARY_FILE, load_config
 from kronos_lab.runs.summary import find_finished_training_runs, read_summary
 
-SIGNALS_FILE = "signals.parquet"
+SIGNALS_FILE, PORTFOLIO_FILE, DAILY_FILE = "signals.parquet", "portfolio.parquet", "daily.parquet"
+METRICS_FILE = "metrics.json"
 # What decides which scores a day has and what is traded on them, apart from the weights.
 RULE = (
     "market", "universe", "split", "data", "data_without_run", "forecast", "signal", "cross_section", "strategy",
@@ -52,6 +54,17 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """Scores that were traded, [L, N]: signal days × symbols."""
     scores = pd.read_parquet(folder / SIGNALS_FILE)
     return score_frame(scores["date"].to_numpy(), scores["symbol"].to_numpy(), scores["score"].to_numpy())
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """All figures, as `Results.metrics` has them; what is no number is NaN again."""
+    return _numbers(json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")))
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(one) for key, one in value.items()}
+    return float("nan") if value is None else value
 
 
 def load_rule(folder: Path) -> DictConfig:

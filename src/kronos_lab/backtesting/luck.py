@@ -4,7 +4,7 @@ L sessions, R random portfolios. Excess is the daily difference of returns, afte
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import percentileofscore
 
-from kronos_lab.backtesting.baselines import OURS, RULES, Traded
+from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, RULES, Traded
 from kronos_lab.backtesting.performance import performance
 from kronos_lab.backtesting.trading.random_portfolios import RandomPortfolios
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.inference import too_little
-from kronos_lab.evaluation.selection import deflated_sharpe_ratio, expected_maximum, sharpe_ratio, superiority
+from kronos_lab.evaluation.selection import (
+    SharpeRatio,
+    deflated_sharpe_ratio,
+    expected_maximum,
+    sharpe_ratio,
+    superiority,
+)
 from kronos_lab.runs.trials import Trial, append_trial, distinct_trials, evaluation_hash, now, read_trials
 
 BAND = {"low": 0.05, "median": 0.5, "high": 0.95}  # quantiles over the random portfolios
@@ -78,23 +84,23 @@ def growth_band(net_return_LR: pd.DataFrame) -> pd.DataFrame:
 def beside_strongest(
     traded: Mapping[str, Traded], equal_weight: pd.Series, horizon: int, per_year: float, seed: int
 ) -> dict[str, Any] | None:
-    """Excess beside that of the strongest of equal weight and the rules, see `superiority`.
+    """Excess beside that of the strongest of equal weight, the rules and LightGBM, see `superiority`.
 
     Args:
-        traded: the scores in question (`OURS`) and rules of `RULES`; what else is traded is no rival here.
+        traded: the scores in question (`OURS`), rules of `RULES` and `LIGHTGBM`; what else is traded is no rival here.
         equal_weight: daily return of the members in equal parts.
         horizon: sessions that were forecast.
         per_year: sessions per year.
         seed: of the bootstrap.
 
     Returns:
-        Fields of `Superiority`, its `p`, `rules` (their number), and per year `excess_of_strongest` and `less`; None
-        where no rule was traded.
+        Fields of `Superiority`, its `p`, `rules` (their number), `models` (names of the other rivals), and per year
+        `excess_of_strongest` and `less`; None where none of them was traded.
     """
     excess = {
         name: one.ledger.daily["net_return"] - equal_weight.reindex(one.ledger.daily.index)
         for name, one in traded.items()
-        if name == OURS or name in RULES
+        if name in (OURS, LIGHTGBM) or name in RULES
     }
     excess_LK = pd.DataFrame(excess).dropna()
     if len(excess) < 2 or excess_LK.empty:
@@ -104,7 +110,8 @@ def beside_strongest(
     return {
         **asdict(found),
         "p": found.p,
-        "rules": len(excess) - 1,
+        "rules": sum(name in RULES for name in excess),
+        "models": [name for name in excess if name == LIGHTGBM],
         "less": found.less * per_year,
         "excess_of_strongest": float(rival_LK[found.strongest].mean()) * per_year,
     }
@@ -123,14 +130,10 @@ def among_trials(
         weights: content hash per model; the order of an ensemble is no matter.
 
     Returns:
-        `trials` (at least so many, this one included), `sharpe_ratio` (per session, with `skew`, `kurtosis`,
-        `sessions`), `expected_maximum` (per session) and `probability`, see `deflated_sharpe_ratio`, with the
-        reason where there is none; and warnings.
+        Figures of `among`, with `evaluated`, the hash of this evaluation; and warnings.
     """
     own, outputs = sharpe_ratio(excess_L), Path(settings["paths"]["outputs"]).absolute()
     known = np.isfinite(own.value)
-    decides = {key: _by_class(settings[key]) for key in EVALUATED}
-    decides["account"] = float(settings["backtest"]["account"])
     trial = Trial(
         time=now(),
         run=str(folder.relative_to(outputs) if folder.is_relative_to(outputs) else folder),
@@ -139,18 +142,33 @@ def among_trials(
         market_fingerprint=market.fingerprint,
         start=f"{excess_L.index[0]:%Y-%m-%d}",
         end=f"{excess_L.index[-1]:%Y-%m-%d}",
-        evaluated=evaluation_hash(sorted(weights.values()), decides),
+        evaluated=evaluation_hash(sorted(weights.values()), decisive_settings(settings)),
         sharpe=own.value if known else None,
         sessions=own.sessions,
         skew=own.skew if known else None,
         kurtosis=own.kurtosis if known else None,
     )
     warning = append_trial(outputs, trial)
-    trials = distinct_trials(read_trials(outputs), trial)
+    figures = among(own, distinct_trials(read_trials(outputs), trial))
+    return {**figures, "evaluated": trial.evaluated}, [warning] if warning else []
+
+
+def among(own: SharpeRatio, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What a Sharpe ratio is worth among all that was tried on the same sessions.
+
+    Args:
+        own: of the excess that is looked at.
+        trials: distinct ones, it or what it is made of among them, see `distinct_trials`.
+
+    Returns:
+        `trials` (at least so many), `sharpe_ratio` (per session, with `skew`, `kurtosis`, `sessions`),
+        `expected_maximum` (per session) and `probability`, see `deflated_sharpe_ratio`, with the reason where there
+        is none.
+    """
     # Chance spreads the ratios of few sessions more: of trials of skill-less rules as long as this one so much less.
     ratios = [one.sharpe * math.sqrt(one.sessions / own.sessions) for one in trials if one.sharpe is not None]
     reason = too_little(own.sessions, horizon=1, stride=1, unit="sessions")
-    figures = {
+    return {
         "trials": len(trials),
         "sharpe_ratio": own.value,
         "sessions": own.sessions,
@@ -160,7 +178,12 @@ def among_trials(
         "probability": float("nan") if reason else deflated_sharpe_ratio(own, ratios),
         "reason": reason,
     }
-    return figures, [warning] if warning else []
+
+
+def decisive_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a resolved configuration what decides, apart from weights and days, what is held."""
+    decides = {key: _by_class(settings[key]) for key in EVALUATED}
+    return {**decides, "account": float(settings["backtest"]["account"])}
 
 
 def _by_class(settings: Any) -> Any:

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
-from kronos_lab.backtesting.forecasts.candidates import Candidates, own_weights
+from kronos_lab.backtesting.finished_backtest import METRICS_FILE
+from kronos_lab.backtesting.forecasts.candidates import Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.luck import among_trials
 from kronos_lab.backtesting.report.fans import fans_figure
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT_FILE = "report.html"
-METRICS_FILE = "metrics.json"
 FIGURES_FOLDER = "figures"
 DOTS_PER_INCH = 120
 
@@ -66,9 +66,9 @@ def finish_backtest(
         lap: of the run so far.
     """
     # With its parent beside it, it is no other trial.
-    results = _counted(folder, results, market, settings, own_weights(weights))
+    results = _counted(folder, results, market, settings, candidates.evaluated(weights))
     days, figures = results.score_LN.index, headline(results.metrics)
-    forecasts = [folder / candidate.folder for candidate in candidates.own]
+    forecasts = [[folder / candidate.folder for candidate in turn] for turn in candidates.turns]
     fans = fans_figure(market, forecasts, results.score_LN, settings["data"]["horizon"], settings["seed"])
     save_tables(folder, results)
     save_report(
@@ -128,12 +128,14 @@ def _counted(
 def save_tables(folder: Path, results: Results) -> None:
     """`metrics.json`, `signals.parquet` (date, symbol, score), and the ledger as three tables, see `Ledger`.
 
-    `portfolio.parquet` has a row per session, `holdings.parquet` per session and name, `trades.parquet` per fill. Where
-    there are random portfolios, `random_portfolios.parquet` has a row per session and a column of returns for each.
+    `daily.parquet` has rank IC and benchmarks of each day, see `Results.daily`. `portfolio.parquet` has a row per
+    session, `holdings.parquet` per session and name, `trades.parquet` per fill. Where there are random portfolios,
+    `random_portfolios.parquet` has a row per session and a column of returns for each.
     """
     write_json(folder / METRICS_FILE, {**results.metrics, "warnings": results.warnings})
     tables = {
         "signals": long_format(results.score_LN),
+        "daily": results.daily.reset_index(),
         "portfolio": results.ledger.daily.reset_index(),
         "holdings": results.ledger.holdings,
         "trades": results.ledger.trades,

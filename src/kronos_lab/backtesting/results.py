@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.baselines import OURS, Traded, against_baselines
-from kronos_lab.backtesting.conventions import calibration_conventions, conventions
+from kronos_lab.backtesting.conventions import calibration_conventions, conventions, lightgbm_convention
 from kronos_lab.backtesting.luck import beside_random, beside_strongest
 from kronos_lab.backtesting.performance import (
     equal_weight_return,
@@ -69,8 +69,8 @@ class Results:
         quality: what the scores are worth as an order, see `score_quality`.
         coverage: per signal day, see `daily_coverage`.
         metrics: all figures, see `measure`; besides them `baselines`, see `against_baselines`, `superiority`, see
-            `beside_strongest`, `random_portfolios`, see `beside_random`, and `calibration`, see
-            `CalibrationSample.measure`.
+            `beside_strongest`, `random_portfolios`, see `beside_random`, `calibration`, see
+            `CalibrationSample.measure`, and `lightgbm`, see `Rival.score`.
         warnings: what to know before reading them.
         styles: what the portfolio leans on, see `portfolio_styles`.
         random: portfolios of names drawn by lot; None where there are none.
@@ -95,6 +95,23 @@ class Results:
         """What the portfolio did."""
         return self.traded[OURS].ledger
 
+    @property
+    def daily(self) -> pd.DataFrame:
+        """What a comparison of runs needs of each day, beside the ledger.
+
+        Open-to-open rank IC of each signal day, `rank_ic_<sessions>`, for the next session and the horizon, and the
+        return of each benchmark on each session traded, by its name.
+        """
+        main = self.metrics["ranking"]["open_to_open"]
+        columns = {
+            f"rank_ic_{which.horizon}": values
+            for which, values in self.quality.daily.items()
+            if which.kind == "rank_ic" and which.label == "open_to_open" and str(which.horizon) in main
+        }
+        sessions = self.ledger.daily.index
+        columns |= {name: benchmark.returns.reindex(sessions) for name, benchmark in self.against.items()}
+        return pd.DataFrame(columns).rename_axis("date")
+
 
 def evaluate(
     market: Market,
@@ -106,6 +123,7 @@ def evaluate(
     seed: int,
     random: RandomPortfolios | None = None,
     calibration: Mapping[str, Any] | None = None,
+    lightgbm: Mapping[str, Any] | None = None,
 ) -> Results:
     """Everything there is to say about scores and what trading them did.
 
@@ -119,6 +137,7 @@ def evaluate(
         seed: of the bootstrap.
         random: see `Results`.
         calibration: see `CalibrationSample.measure`; None where none was asked for.
+        lightgbm: what its scores, among those traded, were made of, see `Rival.score`; None where there are none.
     """
     score_LN, ledger = traded[OURS]
     equal, per_year = against["equal_weight"].returns, sessions_per_year(market.calendar)
@@ -135,6 +154,9 @@ def evaluate(
     if calibration is not None:
         metrics["calibration"] = calibration
         metrics["conventions"] |= calibration_conventions()
+    if lightgbm is not None:
+        metrics["lightgbm"] = lightgbm
+        metrics["conventions"]["lightgbm"] = lightgbm_convention(lightgbm)
     found = [benchmark.gap(ledger.daily.index) for benchmark in against.values()]
     found += [_short(ledger), _idle(ledger), _frozen(market, ledger)]
     warnings = warnings + [warning for warning in found if warning]
@@ -167,6 +189,7 @@ def measure(
     return {
         "signal_days": _days(quality.groups_LG.index),
         "sessions_traded": _days(daily.index),
+        "sessions_per_year": per_year,
         **quality.figures,
         "portfolio": {kind: asdict(performance(own, per_year)) for kind, own in returns.items()},
         "benchmarks": {

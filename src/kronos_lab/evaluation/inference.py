@@ -155,18 +155,23 @@ def resampled_means(daily_LK: pd.DataFrame, overlap: int, seed: int) -> pd.DataF
         overlap: see `hac_mean`; blocks have twice this length on average.
         seed: of the resampling.
     """
-    from arch.bootstrap import StationaryBootstrap
-
     days = len(daily_LK)
-    block = block_of(days, overlap)
     values_LK = daily_LK.to_numpy(np.float64)
     known_LK = np.isfinite(values_LK)
-    bootstrap = StationaryBootstrap(block, np.arange(days), seed=seed)
-    count_RL = np.stack([np.bincount(index, minlength=days) for (index,), _ in bootstrap.bootstrap(RESAMPLES)])
+    count_RL = _times_drawn(days, block_of(days, overlap), seed, RESAMPLES)
     known_RK = count_RL @ known_LK.astype(np.float64)
     total_RK = count_RL @ np.where(known_LK, values_LK, 0.0)
     mean_RK = np.where(known_RK > 0, total_RK / known_RK.clip(min=1), np.nan)
     return pd.DataFrame(mean_RK, columns=daily_LK.columns)
+
+
+@lru_cache(maxsize=8)  # many series of the same days are resampled one after the other
+def _times_drawn(days: int, block: int, seed: int, resamples: int) -> np.ndarray:
+    """How often each day is in each resample, [R, L]."""
+    from arch.bootstrap import StationaryBootstrap
+
+    bootstrap = StationaryBootstrap(block, np.arange(days), seed=seed)
+    return np.stack([np.bincount(index, minlength=days) for (index,), _ in bootstrap.bootstrap(resamples)])
 
 
 def block_of(days: int, overlap: int) -> int:

@@ -67,12 +67,53 @@ def superiority(own_L: pd.Series, rival_LK: pd.DataFrame, horizon: int, seed: in
     less_LK = rival_LK.mul(-1).add(own_L, axis=0)
     strongest = str(less_LK.mean().idxmin())
     days = len(less_LK)
-    block = min(max(horizon, round(days ** (1 / 3))), days)
+    block = _block(days, horizon)
     reason, better, worse = too_little(days, horizon, stride=1, unit="sessions"), float("nan"), float("nan")
     if not reason:
         better = max(_spa(less_LK[[name]], block, seed) for name in less_LK)
         worse = _spa(-less_LK, block, seed)
     return Superiority(strongest, float(less_LK[strongest].mean()), better, worse, block, days, reason)
+
+
+@dataclass(frozen=True)
+class BestOfSeveral:
+    """The best of several series, of which it is only known afterwards which one that is.
+
+    Attributes:
+        strongest: the one with the highest mean; of equal ones the first.
+        gain: its mean, per session.
+        p: of the null that none of them has a mean above 0; NaN where too little is known.
+        block: mean length of a resampled block, in sessions.
+        sessions: number of them.
+        reason: why there is no p, else empty.
+    """
+
+    strongest: str
+    gain: float
+    p: float
+    block: int
+    sessions: int
+    reason: str
+
+
+def best_of_several(gain_LK: pd.DataFrame, horizon: int, seed: int) -> BestOfSeveral:
+    """Is the best of several series above 0, though it was picked afterwards? The test called worse in `superiority`.
+
+    Args:
+        gain_LK: of each series what it has more than the one that all are held against; one row per day, in order,
+            nothing missing.
+        horizon: sessions that were forecast; blocks are at least as long.
+        seed: of the resampling.
+    """
+    days, mean = len(gain_LK), gain_LK.mean()
+    reason = too_little(days, horizon, stride=1, unit="sessions")
+    block = _block(days, horizon)
+    p = float("nan") if reason else _spa(gain_LK, block, seed)
+    return BestOfSeveral(str(mean.idxmax()), float(mean.max()), p, block, days, reason)
+
+
+def _block(days: int, horizon: int) -> int:
+    return min(max(horizon, round(days ** (1 / 3))), days)
 
 
 def _spa(gain_LK: pd.DataFrame, block: int, seed: int) -> float:

@@ -48,7 +48,8 @@ def _earlier_attempt(cfg: DictConfig, folder: Path) -> DictConfig:
     _check_unfinished(folder)
     earlier = load_config(folder)
     again = cfg.copy()
-    again.update(name=earlier.name, debug=earlier.get("debug"))  # the usual name is made of the time
+    # The usual name is made of the time; the others do not change what is computed.
+    again.update(name=earlier.name, debug=earlier.get("debug"), objective=earlier.get("objective"))
     now, before = (OmegaConf.to_container(one, resolve=True) for one in (again, earlier))
     assert isinstance(now, dict) and isinstance(before, dict)
     if now.get("split", {}).get("_target_") != before.get("split", {}).get("_target_"):

@@ -1,9 +1,12 @@
 """Which weights a forecast or a backtest uses: a run folder, a model folder, a Hub id, or the newest finished run."""
 
+import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kronos_lab.errors import InputError
 from kronos_lab.models.hub import CONFIG_FILE
@@ -15,6 +18,7 @@ from kronos_lab.runs.summary import FinishedRun, find_finished_training_runs, re
 log = logging.getLogger(__name__)
 
 PREDICTOR_FOLDER, TOKENIZER_FOLDER = "predictor", "tokenizer"
+CHECKPOINTS_FILE = "checkpoints.json"  # of a walk-forward: which weights forecast from which day on
 
 TOKENIZER_OF_PUBLISHED = {
     "NeoQuasar/Kronos-mini": "NeoQuasar/Kronos-Tokenizer-2k",
@@ -116,6 +120,32 @@ def find_checkpoint(
     if known is None:
         raise InputError(f"checkpoint {checkpoint} does not say which tokenizer it needs: give tokenizer=")
     return Checkpoint(checkpoint, known, f"{checkpoint} with {known}")
+
+
+def dated_checkpoints(checkpoint: Any, outputs: Path) -> dict[str, str] | None:
+    """Weights by the day from which on they forecast, where `checkpoint=` means several that take turns; else None.
+
+    Args:
+        checkpoint: as configured: a mapping from days, or the folder or name of a walk-forward.
+        outputs: folder of all runs.
+
+    Raises:
+        InputError: the mapping is empty or names no checkpoint, or the walk-forward has no weights yet.
+    """
+    if isinstance(checkpoint, Mapping):
+        for day, named in checkpoint.items():
+            if not isinstance(named, str | int) or isinstance(named, bool):
+                raise InputError(f"checkpoint={{{day}: {named}}} is no run, folder or Hub id")
+        if not checkpoint:
+            raise InputError("checkpoint={} names no weights: give {<first day>: <run>, <later day>: <run>}")
+        return {str(day): str(named) for day, named in checkpoint.items()}
+    if not isinstance(checkpoint, str | int):
+        return None
+    for folder in (Path(str(checkpoint)).expanduser(), outputs / "walk_forward" / str(checkpoint)):
+        if (folder / CHECKPOINTS_FILE).is_file():
+            dated = json.loads((folder / CHECKPOINTS_FILE).read_text(encoding="utf-8"))
+            return {day: str((folder / run).resolve()) for day, run in dated.items()}
+    return None
 
 
 def find_tokenizer(tokenizer: str | int | None, outputs: Path) -> str | None:

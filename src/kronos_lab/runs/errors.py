@@ -9,8 +9,10 @@ from typing import Any
 
 from kronos_lab.errors import InputError, Interrupted
 from kronos_lab.runs.folder import remove_refused_run
+from kronos_lab.runs.job_process import end_with_sweep, leave_error_line
 from kronos_lab.runs.lost_ranks import end_children
 from kronos_lab.runs.shared_folder import environment_rank
+from kronos_lab.runs.sweep import check_stopped, end_of_sweep, resume_sweep
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -18,7 +20,8 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 # which is called while it composes.
 UNKNOWN_OPTION = re.compile(r"Could not find '(\S+)/(\S+)'\s+Available options in '\S+':\s+(.*?)\s+Config", re.DOTALL)
 UNKNOWN_GROUP = re.compile(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'\. No match in the defaults list")
-SHARED_DEFAULT = {"model", "universe"}  # groups whose `default` is no option, but what the options have in common
+# Groups whose `default` is no option, but what the options have in common.
+SHARED_DEFAULT = {"model", "universe", "hparams_search"}
 NO_NAME_OF_AN_OPTION = "Config group override must be a string"
 NO_TARGET, HYDRA_ADVICE = "Error locating target", ", set env var HYDRA_FULL_ERROR=1 to see chained exception"
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
@@ -35,24 +38,40 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         _let_hydra_raise()
+        end_with_sweep()
         try:
-            main()
+            resume_sweep()
+            try:
+                main()
+            except Exception:  # of a launcher whose processes were told to stop
+                check_stopped()
+                raise
+            finally:
+                end_of_sweep()
         except KeyboardInterrupt as error:
             _leave_interrupted(error)
         except SystemExit as error:
             # Lightning answers Ctrl-C by tidying up and exiting with code 1.
             if isinstance(error.__context__, KeyboardInterrupt):
                 _leave_interrupted(error.__context__)
+            if isinstance(error.__cause__, Exception):  # see `sweep.ends_hydra`
+                _leave_explained(error.__cause__)
             raise
         except Exception as error:  # every kind is looked at here, and the unknown ones go on as they are
-            line = explain(error)
-            if line is not None:
-                remove_refused_run()
-            if line is None or _debug():
-                raise
-            _leave(f"error: {line}", EXIT_ERROR)
+            _leave_explained(error)
 
     return run
+
+
+def _leave_explained(error: Exception) -> None:
+    line = explain(error)
+    if line is not None:
+        remove_refused_run()
+    if line is None or _debug():
+        if not environment_rank():
+            leave_error_line(line or f"{type(error).__name__}: {_one_line(str(error))}")
+        raise error
+    _leave(f"error: {line}", EXIT_ERROR)
 
 
 def explain(error: BaseException) -> str | None:
@@ -82,12 +101,18 @@ def explain(error: BaseException) -> str | None:
 
 
 def _let_hydra_raise() -> None:
-    """Have Hydra hand errors on; by itself it prints them, and a line with the overrides before each."""
+    """Have Hydra hand errors on; by itself it prints them, and a line with the overrides before each.
+
+    The error of a job of a sweep is its return value, and not raised: the sweep goes on, unless it was asked to stop.
+    """
     from hydra.core.utils import JobReturn, JobStatus
+    from hydra.types import RunMode
 
     def result(job: JobReturn) -> Any:
         if job.status == JobStatus.FAILED:
-            raise job._return_value
+            if job.hydra_cfg is None or job.hydra_cfg.hydra.mode != RunMode.MULTIRUN:
+                raise job._return_value
+            check_stopped()
         return job._return_value
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -153,6 +178,8 @@ def _leave_interrupted(error: KeyboardInterrupt) -> None:
 def _leave(line: str, code: int) -> None:
     rank = environment_rank()
     end_children()
+    if not rank:
+        leave_error_line(line.removeprefix("error: "))
     print(f"[rank {rank}] {line}" if rank else line, file=sys.stderr, flush=True)
     sys.exit(code)
 

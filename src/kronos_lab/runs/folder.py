@@ -2,6 +2,7 @@
 
 Configurations reach this file through resolvers: `${project_root:}` is the folder of the root scripts, and
 `${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`;
+`${same_folder:<outputs>,<kind>,<name>}` is one that a command typed again goes on with;
 `${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null, and
 `${run_name:<from_run>,<usual>}` the name of a run.
 """
@@ -20,7 +21,11 @@ from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE, shared_folder
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
-WRITTEN_BEFORE_ANYTHING_HAPPENS = {CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard"}
+SWEEP_FILE = "sweep.json"  # of a sweep: the command as typed, see `sweep_folder`
+SWEEP_LOCK_FILE = ".lock"
+WRITTEN_BEFORE_ANYTHING_HAPPENS = {
+    CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard", SWEEP_FILE, SWEEP_LOCK_FILE, "multirun.yaml",
+}  # fmt: skip
 
 # Settings of a training run that may be paths; the other things they may be (a run's name, a Hub id) stay as they are.
 MAY_BE_PATHS = (
@@ -71,6 +76,9 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
         if not (folder / CONFIG_FILE).is_file() and (Path(outputs) / kind / resume / CONFIG_FILE).is_file():
             folder = Path(outputs) / kind / resume
         if not (folder / CONFIG_FILE).is_file():  # refused here, before Hydra makes the folder
+            for sweep in (folder, Path(outputs) / kind / resume):
+                if (sweep / SWEEP_FILE).is_file():
+                    raise InputError(f"{sweep} is a sweep: go on with it with -m before {typed('resume', resume)}")
             raise InputError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}")
         return str(folder)
     told = os.environ.get(RUN_DIR_VARIABLE)
@@ -84,6 +92,15 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
         return str(folder)
 
     return shared_folder(parent, make, finished=lambda folder: (folder / SUMMARY_FILE).is_file())
+
+
+def same_folder(outputs: str, kind: str, name: str | int) -> str:
+    """Folder of a run that goes on when its command is typed again with the same name: `<outputs>/<kind>/<name>`."""
+    folder = Path(outputs) / kind / str(name)
+    if not folder.is_dir():
+        folder = new_folder(folder.parent, str(name))
+        _made_here.append(folder)
+    return str(folder)
 
 
 def remove_refused_run() -> None:
@@ -120,6 +137,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("same_folder", same_folder, use_cache=True, replace=True)
 
 
 def this_run_folder() -> Path:

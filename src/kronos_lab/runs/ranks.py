@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
+# Hydra's own settings that are about a sweep, not about one of its jobs.
+OF_SWEEPS = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher")
+
+
 def rank() -> int:
     """Number of this process among those of the run; 0 is the one that writes and talks."""
     from lightning.pytorch.utilities import rank_zero_only
@@ -38,10 +42,16 @@ def prepare_ranks() -> None:
 
 
 def _repeat_job_in_child_ranks() -> None:
-    """Rewrite `sys.argv`, which Lightning repeats for each further rank, so that it means exactly this job.
+    """Rewrite `sys.argv`, which Lightning repeats for each further rank, so that it means exactly this job."""
+    sys.argv[1:] = job_arguments()
 
-    Lightning appends the run folder to the arguments as typed. That fails where an option follows an override
-    (`train.py seed=1 --config-dir x`), so the options go first, and the overrides as Hydra understood them last.
+
+def job_arguments() -> list[str]:
+    """Arguments that mean exactly the Hydra job that is running, as one that is no sweep.
+
+    Whoever repeats it appends to them. That fails after arguments as they were typed where an option follows an
+    override (`train.py seed=1 --config-dir x`), so the options go first, and the overrides as Hydra understood them
+    last.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -50,22 +60,19 @@ def _repeat_job_in_child_ranks() -> None:
     options = ["--config-path", sources["main"], "--config-name", str(job.job.config_name)]
     if "command-line" in sources:
         options += ["--config-dir", sources["command-line"]]
-    sys.argv[1:] = [*options, *job.overrides.hydra, *job.overrides.task]
+    own = [override for override in job.overrides.hydra if not override.lstrip("+~").startswith(OF_SWEEPS)]
+    return [*options, *own, "hydra.mode=RUN", *job.overrides.task]
 
 
 def check_ranks(trainer: "Trainer") -> None:
     """Refuse processes that would not find each other, or would each begin something of their own.
 
     Raises:
-        InputError: `-m` and more than one device; another number of processes than were started from outside;
-            several nodes and nobody who started them all.
+        InputError: another number of processes than were started from outside; several nodes and nobody who started
+            them all.
     """
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise InputError("a sweep (-m) trains on one device per job: leave out trainer.devices and trainer.num_nodes")
     environment = trainer._accelerator_connector.cluster_environment
     if isinstance(environment, SLURMEnvironment | TorchElasticEnvironment):
         launcher = "srun" if isinstance(environment, SLURMEnvironment) else "torchrun"

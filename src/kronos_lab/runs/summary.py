@@ -21,6 +21,9 @@ PACKAGES = (
 )  # fmt: skip
 
 
+PRUNED = "pruned"  # the status of a training that its search has given up: it has no weights to use
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """What others need to know of a finished training run."""
@@ -96,7 +99,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 def read_run(folder: Path) -> FinishedRun | None:
     """A finished training run, or None where the folder is none."""
     summary = read_summary(folder)
-    if not summary or summary.get("kind") != "train":
+    if not summary or summary.get("kind") != "train" or summary.get("status") == PRUNED:
         return None
     finished = datetime.fromisoformat(summary["finished"])
     return FinishedRun(

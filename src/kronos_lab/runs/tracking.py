@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import has_only_begun
+from kronos_lab.runs.job_process import sweep_name
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.summary import git_state, package_versions
 
@@ -38,8 +39,10 @@ def comet_logger(
 
     if not isinstance(tags, list | tuple):  # text would be taken letter by letter
         raise InputError(f"logger.tags={'null' if tags is None else tags} must be a list, as [csi300,first_try]")
+    sweep = sweep_name()
+    all_tags = [*tags, *([f"sweep:{sweep}"] if sweep else [])]
     return open_comet(
-        Path(folder), name, upload_artifacts, seconds_to_upload, project=project, workspace=workspace, tags=list(tags)
+        Path(folder), name, upload_artifacts, seconds_to_upload, project=project, workspace=workspace, tags=all_tags
     )
 
 
@@ -57,12 +60,12 @@ def csv_logger(folder: str) -> "CSVLogger":
     return CSVLogger(folder, name="csv")
 
 
-def facts_of_run(folder: Path, market: "Market", **further: Any) -> dict[str, Any]:
+def facts_of_run(folder: Path, market: "Market | None", **further: Any) -> dict[str, Any]:
     """What every run logs beside its configuration: what it was computed by, and from what.
 
     Args:
         folder: the run folder.
-        market: what was read.
+        market: what was read; None where nothing was.
         further: what runs of this kind alone have to say, such as the weights they start from.
     """
     git = git_state()
@@ -70,8 +73,7 @@ def facts_of_run(folder: Path, market: "Market", **further: Any) -> dict[str, An
         "run_folder": str(folder),
         "git_revision": git["revision"],
         "git_dirty": git["dirty"],
-        "market": market.name,
-        "market_fingerprint": market.fingerprint,
+        **({} if market is None else {"market": market.name, "market_fingerprint": market.fingerprint}),
         **further,
         **{f"version_{package}": number for package, number in package_versions().items()},
     }
@@ -199,7 +201,7 @@ def log_artifact(logger: "Logger", folder: Path, kind: str, names: Sequence[str]
 
     Args:
         logger: of the run.
-        folder: the run folder, which names the artifact.
+        folder: the run folder, which names the artifact, in a sweep with that of the sweep before it.
         kind: "model", whose names are folders of weights, or what else it is.
         names: what of the run folder is sent.
         facts: what to know of it: fingerprints of weights and market.
@@ -208,11 +210,13 @@ def log_artifact(logger: "Logger", folder: Path, kind: str, names: Sequence[str]
 
     if not isinstance(logger, BackgroundCometLogger) or not logger.upload_artifacts:
         return
+    sweep = sweep_name()
+    title = f"{sweep}-{folder.name}" if sweep else folder.name
 
     def log_online(experiment: Any) -> None:
         from comet_ml import Artifact
 
-        artifact = Artifact(folder.name, kind, metadata=dict(facts))
+        artifact = Artifact(title, kind, metadata=dict(facts))
         for name in names:
             artifact.add(str(folder / name), logical_path=name)
         experiment.log_artifact(artifact)
@@ -220,7 +224,7 @@ def log_artifact(logger: "Logger", folder: Path, kind: str, names: Sequence[str]
     def log_offline(experiment: Any) -> None:
         for name in names:
             if kind == "model":
-                experiment.log_model(folder.name, str(folder / name), metadata=dict(facts))
+                experiment.log_model(title, str(folder / name), metadata=dict(facts))
             elif (folder / name).is_dir():
                 for file in sorted((folder / name).iterdir()):
                     experiment.log_asset(str(file), file_name=f"{name}/{file.name}")

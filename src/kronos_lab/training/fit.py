@@ -33,6 +33,7 @@ from kronos_lab.training.interruption import StopBetweenSteps
 from kronos_lab.training.last_checkpoint import LastCheckpoint, checkpoint_to_resume
 from kronos_lab.training.limits import StepLimit, TimeLimit
 from kronos_lab.training.monitor import choose_monitor
+from kronos_lab.training.pruning import PruneTrial, TrialPruned
 from kronos_lab.training.stage_module import StageModule
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def fit_stage(
 
     Raises:
         InputError: there is no such metric, no window, or a validation is no number.
+        TrialPruned: the search that the run is a trial of has given it up.
     """
     whole_number("checkpoint_every_n_steps", checkpoint_every_n_steps, least=1)
     made = [one for one in make_callbacks().values() if one is not None]  # callbacks.<name>=null is without that one
@@ -140,12 +142,15 @@ def fit_stage(
     with compiled_blocks(network, device) if compiled else nullcontext():
         _train(trainer, module, data, resumed, f"go on with  {resume_command(folder)}")
     chosen = best_checkpoint(checkpoints, module.stage)
+    outcome = {f"{module.stage}/{name}": value for name, value in chosen["validation"].items()}
+    if any(isinstance(callback, PruneTrial) and callback.pruned for callback in callbacks):
+        raise TrialPruned(outcome)
     module.load_state_dict(chosen["state_dict"])
     module.finish()
     if trainer.is_global_zero:
         for name, model in module.models.items():
             export_model(model, folder / name)
-    return {f"{module.stage}/{name}": value for name, value in chosen["validation"].items()}
+    return outcome
 
 
 def _train(trainer: Trainer, module: StageModule, data: KLineDataModule, resumed: Path | None, advice: str) -> None:

@@ -51,15 +51,23 @@ def choose_monitor(
     Raises:
         InputError: there is no such metric.
     """
-    known = {metric.name: metric for metric in metrics}
-    for callback in callbacks:
-        if isinstance(callback, AddsMetrics):
-            known |= {metric.name: metric for metric in callback.validation_metrics(stage)}
+    known = known_metrics(stage, metrics, callbacks)
     name = monitored(monitor, stage)
     if name is None or name not in known:
         key = f"monitor.{stage}" if isinstance(monitor, Mapping) else "monitor"
         raise InputError(f"{key}={name} is no metric of the {stage} stage; it has {', '.join(known)}")
     return known[name]
+
+
+def known_metrics(
+    stage: str, metrics: Iterable[ValidationMetric], callbacks: Iterable[object]
+) -> dict[str, ValidationMetric]:
+    """All validation metrics of a stage by name, those of its callbacks included; see `choose_monitor`."""
+    known = {metric.name: metric for metric in metrics}
+    for callback in callbacks:
+        if isinstance(callback, AddsMetrics):
+            known |= {metric.name: metric for metric in callback.validation_metrics(stage)}
+    return known
 
 
 def monitored(monitor: str | Mapping[str, str], stage: str) -> str | None:

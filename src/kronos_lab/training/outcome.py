@@ -15,11 +15,12 @@ from kronos_lab.models.hub import weights_fingerprint
 from kronos_lab.runs.ancestry import describe_origin, seen_until
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.repetition import compared_with
-from kronos_lab.runs.summary import write_summary
+from kronos_lab.runs.summary import PRUNED, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact
 from kronos_lab.training.attempts import Attempts
 from kronos_lab.training.forecast_figures import ForecastFigures
 from kronos_lab.training.monitor import monitored
+from kronos_lab.training.pruning import EndWherePruned
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -44,6 +45,7 @@ def finish_training(
     data: KLineDataModule,
     record: Mapping[str, Any],
     comparison: Comparison | None,
+    search: EndWherePruned,
 ) -> None:
     """Write `summary.json` and say what came out; on rank 0 only.
 
@@ -59,6 +61,7 @@ def finish_training(
         data: its windows.
         record: where the tracker's record is, see `record_of`.
         comparison: of the exported weights with their parent, if there is one.
+        search: whether the one that the run is a trial of has given it up.
     """
     if rank() != 0:
         return
@@ -76,6 +79,7 @@ def finish_training(
         started=attempts.started - attempts.earlier_seconds,
         headline={**outcome, **(comparison.headline if comparison else {})},
         further={
+            **({"status": PRUNED} if search.pruned else {}),
             "seen_until": seen_until(starting_weights, trained_until=split.val_end),
             "windows_per_step": data.windows_per_step,
             "attempts": attempts.number,

@@ -1,5 +1,6 @@
 """Whose forecasts a backtest trades: one checkpoint or an ensemble, and the parent beside it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,43 @@ def test_an_ensemble_sees_one_window(tmp_path):
         ["run short", "inside training"],
         ["run long", "inside training"],
     ]
+
+
+def test_weights_that_take_turns_are_warned_of_by_their_own_days(tmp_path):
+    """Both were trained until 2024-06-28: that is a matter for the first day of each alone."""
+    for name in ("early", "late"):
+        finetuned_run(tmp_path, name)
+    found = find(tmp_path, {"2024-07-01": "late", "2024-06-03": "early"})
+    assert [one.folder for one in found.own] == ["forecasts_1", "forecasts_2"]
+    assert [one.number for one in found.own] == [0, 0] and [len(turn) for turn in found.turns] == [1, 1]
+    assert found.own[0].before == found.own[1].since == pd.Timestamp("2024-07-01")
+    (warned, of_parent) = found.warnings(found.window(GIVEN, {}), pd.Timestamp("2024-06-03"))
+    assert re.match("turns of 2: from 2024-06-03 run early, .*; from 2024-07-01 run late, ", found.title)
+    assert warned.startswith("run early") and "inside training: the test starts on 2024-06-03" in warned
+    assert of_parent.startswith("parent: ")
+    assert found.parent.checkpoint.predictor == PREDICTOR and found.parent.since is None
+    only = found.during(pd.Timestamp("2024-07-15"), pd.Timestamp("2024-07-15"))
+    assert [one.checkpoint.run.name for one in only.own] == ["late"] and only.own[0].folder == "forecasts_2"
+
+
+def test_the_parent_of_weights_that_take_turns_is_what_all_go_back_to(tmp_path):
+    first = finetuned_run(tmp_path, "first")
+    finetuned_run(tmp_path, "second", pretrained=str(first))
+    finetuned_run(tmp_path, "foreign", pretrained=None)
+    chain = find(tmp_path, {"2024-07-01": "first", "2024-10-01": "second"})
+    assert chain.parent.checkpoint.predictor == PREDICTOR
+    assert find(tmp_path, {"2024-07-01": "first", "2024-10-01": "foreign"}).parent is None
+    assert find(tmp_path, {"2024-07-01": "foreign", "2024-10-01": "first"}).parent is None
+
+
+def test_a_walk_forward_names_the_weights_of_each_day(tmp_path):
+
+    run, walk = finetuned_run(tmp_path, "walk_fold1"), tmp_path / "walk_forward" / "walk"
+    walk.mkdir(parents=True)
+    (walk / "checkpoints.json").write_text(json.dumps({"2024-07-01": "../../train/walk_fold1"}))
+    for named in ("walk", str(walk)):
+        (one,) = find(tmp_path, named).own
+        assert (one.checkpoint.run.folder, one.since) == (run, pd.Timestamp("2024-07-01"))
 
 
 @pytest.mark.parametrize("checkpoints", [[], ["a", "a"], [None, "a"]])

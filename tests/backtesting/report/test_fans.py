@@ -59,7 +59,7 @@ def test_the_highest_the_lowest_and_one_by_lot_of_days_that_are_over(market, tmp
     monkeypatch.setattr(fans, "forecasts_figure", lambda _, cases: drawn.extend(cases) or "figure")
     score = pd.DataFrame({"A": 1.0, "B": 4.0, "C": 3.0, "D": 2.0}, SESSIONS)
     folders = [forecast(tmp_path / "first", 100), forecast(tmp_path / "second", 200)]
-    assert fans.fans_figure(market, folders, score, HORIZON, seed=0) == "figure"
+    assert fans.fans_figure(market, [folders], score, HORIZON, seed=0) == "figure"
     middle, last = SESSIONS[3], SESSIONS[7]  # the last whose two sessions afterwards are known
     assert [case.title.split(", ")[1] for case in drawn] == [f"{day:%Y-%m-%d}" for day in (middle, last) for _ in "abc"]
     assert [case.title.split(", ")[2] for case in drawn[:3]] == ["highest score", "lowest score", "by lot"]
@@ -74,7 +74,7 @@ def test_they_are_drawn_without_traded_values_and_not_at_all_before_a_horizon_is
 
     score = pd.DataFrame({"A": 1.0, "B": 4.0, "D": 2.0}, SESSIONS)
     folder = forecast(tmp_path / "first", 20)
-    figure = fans_figure(market, [folder], score, HORIZON, seed=0)
+    figure = fans_figure(market, [[folder]], score, HORIZON, seed=0)
     assert figure is not None and len(figure.axes) == 6
-    assert fans_figure(market, [folder], score.iloc[-2:], HORIZON, seed=0) is None
-    assert fans_figure(market, [folder], score[["A", "B"]], HORIZON, seed=0) is None
+    assert fans_figure(market, [[folder]], score.iloc[-2:], HORIZON, seed=0) is None
+    assert fans_figure(market, [[folder]], score[["A", "B"]], HORIZON, seed=0) is None

@@ -134,6 +134,11 @@ def read_forecasts(
         )
 
 
+def scores_in_turn(turns: Sequence[Sequence[Path]], signal: Signal) -> pd.DataFrame:
+    """Scores of forecasts of different days as one frame [L, N], see `score_forecasts`."""
+    return pd.concat([score_forecasts(folders, signal) for folders in turns]).sort_index().sort_index(axis=1)
+
+
 def score_forecasts(folders: Sequence[Path], signal: Signal) -> pd.DataFrame:
     """Scores of a finished forecast as a frame [L, N], see `signals`; of several forecasts the paths are pooled."""
     dates, symbols, scores = [], [], []

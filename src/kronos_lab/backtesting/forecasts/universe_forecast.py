@@ -27,6 +27,7 @@ from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
 from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.runs.job_process import one_job_at_a_time
 from kronos_lab.runs.provenance import WindowSettings
 from kronos_lab.runs.ranks import build_trainer, check_ranks
 
@@ -156,4 +157,5 @@ def forecast_universe(
 
     series = ForecastDataset(windows, row_S, plan, sampling.stratified, market.future_stamps)
     data = ForecastDataModule(series, take_over)
-    trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)
+    with one_job_at_a_time(settings["fingerprint"]):
+        trainer.predict(ForecastModule(forecaster, sampling, batch_size), data, return_predictions=False)

@@ -18,13 +18,13 @@ PAST_BARS = 60
 
 
 def fans_figure(
-    market: Market, folders: Sequence[Path], score_LN: pd.DataFrame, horizon: int, seed: int
+    market: Market, turns: Sequence[Sequence[Path]], score_LN: pd.DataFrame, horizon: int, seed: int
 ) -> Figure | None:
     """Fans of sampled closes and K-lines of what came; None where no horizon is over yet.
 
     Args:
         market: where the bars are.
-        folders: of the forecasts; paths of several are pooled.
+        turns: folders of the forecasts, those whose paths are pooled, for each stretch of days.
         score_LN: what was traded, to choose from.
         horizon: bars forecast.
         seed: of the lot.
@@ -35,7 +35,7 @@ def fans_figure(
         return None
     chosen = {days[int(part * (len(days) - 1))] for part in PARTS_OF_RANGE}
     picks = [pick for day in sorted(chosen) for pick in _picks(day, score_LN.loc[day].dropna(), seed)]
-    cases = [_case(market, folders, title, symbol, day, horizon) for title, symbol, day in picks]
+    cases = [_case(market, turns, title, symbol, day, horizon) for title, symbol, day in picks]
     return forecasts_figure("Single forecasts, and what happened", cases)
 
 
@@ -48,21 +48,26 @@ def _picks(day: pd.Timestamp, score_N: pd.Series, seed: int) -> list[tuple[str, 
 
 
 def _case(
-    market: Market, folders: Sequence[Path], title: str, symbol: str, day: pd.Timestamp, horizon: int
+    market: Market, turns: Sequence[Sequence[Path]], title: str, symbol: str, day: pd.Timestamp, horizon: int
 ) -> ForecastCase:
     position = int(market.calendar.searchsorted(day))
     bars = market.wide(list(PRICES), [symbol])
     known = pd.DataFrame({field: bars[field][symbol] for field in PRICES})
     stamps = market.calendar[position + 1 : position + 1 + horizon]
-    close_PH = np.concatenate([_close_paths(folder, symbol, day) for folder in folders])
+    (close_PH,) = (paths for turn in turns if (paths := _close_paths(turn, symbol, day)) is not None)
     paths_PHF = np.full((*close_PH.shape, len(FIELDS)), np.nan, np.float32)
     paths_PHF[..., FIELDS.index("close")] = close_PH
     history = known.iloc[: position + 1].dropna(subset="close").iloc[-PAST_BARS:]
     return ForecastCase(title, history, paths_PHF, stamps, known.loc[stamps])
 
 
-def _close_paths(folder: Path, symbol: str, day: pd.Timestamp) -> np.ndarray:
-    """Sampled closes [P, H] of one series."""
-    parts = read_forecasts(folder, ("close",), only=[("symbol", "=", symbol), ("date", "=", day)])
-    (close_PH,) = np.concatenate([shard.paths["close"] for shard in parts])
-    return close_PH
+def _close_paths(folders: Sequence[Path], symbol: str, day: pd.Timestamp) -> np.ndarray | None:
+    """Sampled closes [P, H] of one series, pooled; None where it is not forecast there."""
+    only = [("symbol", "=", symbol), ("date", "=", day)]
+    found_PH = [
+        close_PH
+        for folder in folders
+        for shard in read_forecasts(folder, ("close",), only)
+        for close_PH in shard.paths["close"]
+    ]
+    return np.concatenate(found_PH) if found_PH else None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kronos_lab.backtesting.baselines import OURS
+from kronos_lab.backtesting.conclusions import rivals
 from kronos_lab.backtesting.report.tables import OVER
 from kronos_lab.backtesting.report.wording import chance, number, percent
 
@@ -57,7 +58,7 @@ def _turnovers(metrics: Mapping[str, Any], random: Mapping[str, Any]) -> str:
 
 
 def _tested_line(tested: Mapping[str, Any]) -> str:
-    against = f"SPA test against equal weight and {tested['rules']} rules"
+    against = f"SPA test against {rivals(tested)}"
     if tested["reason"]:
         return f"{against}: no p, {tested['reason']}."
     return (

@@ -1,16 +1,13 @@
 """`report.html`: one page with everything inside it, the figures one looks at first on top."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kronos_lab.backtesting.report.calibration_section import calibration_section
+from kronos_lab.backtesting.report.html import write_page
 from kronos_lab.backtesting.report.luck_part import luck_part
 from kronos_lab.backtesting.report.tables import (
     baselines_table,
@@ -51,17 +48,10 @@ def write_report(
         facts: what was run: market, checkpoint, ...
         settings: the resolved configuration as YAML.
     """
-
-    def picture(name: str, alternative: str) -> Markup:
-        if name not in figures:
-            return Markup("")
-        source = f"data:image/svg+xml;base64,{base64.b64encode(_svg(figures[name])).decode()}"
-        return Markup('<img alt="{}" src="{}">').format(alternative, source)
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    html = environment.get_template("page.html.j2").render(
+    write_page(
+        path,
+        "page.html.j2",
+        figures,
         title=title,
         lead=lead,
         verdict=verdict,
@@ -81,14 +71,4 @@ def write_report(
         facts=facts,
         conventions={name.replace("_", " "): text for name, text in metrics["conventions"].items()},
         settings=settings,
-        picture=picture,
     )
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(path)
-
-
-def _svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kronos_lab.backtesting.baselines import OURS
+from kronos_lab.backtesting.baselines import LIGHTGBM, OURS
 from kronos_lab.backtesting.report.wording import Table, capital, chance, number, percent, span, unknown
 
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
@@ -128,7 +128,7 @@ def _next_session_table(table: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def baselines_table(metrics: Mapping[str, Any]) -> Table:
-    """The scores beside rules that need no model."""
+    """The scores beside rules that need no model, their parent and LightGBM."""
     rows = []
     first = next(iter(metrics["baselines"][OURS]["rank_ic"]))
     for name, row in metrics["baselines"].items():
@@ -148,6 +148,8 @@ def baselines_table(metrics: Mapping[str, Any]) -> Table:
         f"Rules: {metrics['conventions']['baselines']}. Excess: over equal weight, a year, with cost, and its "
         f"information ratio. Ours less it: {first}-session rank IC and net return, day by day."
     )
+    if LIGHTGBM in metrics["baselines"]:
+        note += f" {LIGHTGBM}: {metrics['conventions']['lightgbm']}."
     return Table(columns, rows, note)
 
 

@@ -1,0 +1,62 @@
+"""`hydra/sweeper=optuna`: a sweep whose jobs Optuna asks for, see `kronos_lab.runs.search`.
+
+Hydra takes plugins from this package alone. Every command imports this file, so it imports nothing heavy.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class SearchSweeper(Sweeper):
+    """Hydra's side of a search.
+
+    Args:
+        params: what is searched, and what all trials have in common: key and value as on the command line.
+        settings: see `SearchSettings`.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | None, **settings: Any) -> None:
+        self.params = dict(params or {})
+        self.settings = settings
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take over Hydra's configuration and launcher; its jobs write down their results."""
+        from hydra.core.plugins import Plugins
+
+        from kronos_lab.runs.search_trial import TrialOfSearch
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=TrialOfSearch(task_function), config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search; `arguments` are the overrides as typed, but for those of Hydra itself."""
+        from kronos_lab.errors import InputError
+        from kronos_lab.runs.search import Search, SearchSettings
+        from kronos_lab.runs.search_space import parse_search_space
+        from kronos_lab.runs.search_trial import told
+
+        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        if "objective" in self.config and self.config.objective is None:
+            raise InputError("a search needs an objective: objective=<figure of a run>")
+        settings = SearchSettings(**{key: _plain(value) for key, value in self.settings.items()})
+        space = parse_search_space(self.params, arguments, self.hydra_context.config_loader)
+        folder = Path(str(self.config.hydra.sweep.dir))
+        # Composed once before anything is begun: a wrong key is refused here.
+        self.validate_batch_is_legal([[*space.overrides(space.example()), *told(0, folder)]])
+        search = Search(folder, space, settings, self.config.get("objective"))
+        search.run(lambda jobs, first: self.launcher.launch(jobs, initial_job_idx=first))  # type: ignore[union-attr]
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

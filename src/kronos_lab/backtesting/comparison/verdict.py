@@ -1,0 +1,87 @@
+"""What a comparison says after all, in words."""
+
+import math
+
+from kronos_lab.backtesting.comparison.comparison import RANK_IC_NEXT, RETURN_LESS, RunComparison
+from kronos_lab.backtesting.comparison.rows import EXCESS, Figure
+from kronos_lab.backtesting.conclusions import among_trials_sentence
+from kronos_lab.backtesting.report.wording import chance, number, percent
+from kronos_lab.evaluation.inference import CONFIDENCE
+from kronos_lab.evaluation.selection import BestOfSeveral
+
+BEYOND = 1 - CONFIDENCE
+
+
+def verdict(compared: RunComparison) -> list[str]:
+    """Which run is best, whether it can be told from the one all are held against, and from luck; a sentence each."""
+    said = _of_returns(compared) + _of_rank_ic(compared)
+    luck = among_trials_sentence(compared.luck)
+    if luck:
+        said.append(f"{compared.best}: {luck[0].lower()}{luck[1:]}")
+    elif compared.luck["reason"]:
+        said.append(f"Whether the excess of {compared.best} is luck cannot be said: {compared.luck['reason']}.")
+    return said
+
+
+def told_apart(less: Figure, best: BestOfSeveral | None) -> bool:
+    """Whether a row that was picked as the best can be told from the one it is held against.
+
+    All three must say so: the interval of the difference and its p on the paired days, and the SPA test, in which it is
+    known that the best of several was picked.
+    """
+    outside = math.isfinite(less.low) and not less.low <= 0 <= less.high
+    return outside and less.p <= BEYOND and best is not None and best.p <= BEYOND
+
+
+def _of_returns(compared: RunComparison) -> list[str]:
+    lines, against = compared.first.lines, compared.against.name
+    best = compared.best_line
+    excess = f"{percent(best.figures[EXCESS].value)} a year over equal weight after cost"
+    if len(lines) < 2:
+        return [f"Nothing that can be compared with {against}, whose excess is {excess}."]
+    tested = compared.superiority.get("net_return")
+    if best.row is compared.against:
+        return [
+            f"Of {len(lines)} settings none has a higher excess than {against}, against which all are held: {excess}."
+        ]
+    less = best.less.get(RETURN_LESS)
+    if less is None or tested is None:
+        return [f"Of {len(lines)} settings {best.row.name} has the highest excess, {excess}."]
+    apart = "can be told from it" if told_apart(less, tested) else "cannot be told from it"
+    return [
+        f"Of {len(lines)} settings {best.row.name} has the highest excess, {excess}, which is "
+        f"{_written(less, percent, 1)} more than {against}: it {apart} ({_tested(tested)})."
+    ]
+
+
+def _of_rank_ic(compared: RunComparison) -> list[str]:
+    lines, against = compared.first.lines, compared.against
+    if len(lines) < 2:
+        return []
+    best = max(lines, key=lambda line: (line.figures[RANK_IC_NEXT].value, line.row is against))
+    value = best.figures[RANK_IC_NEXT].value
+    if not math.isfinite(value):
+        return []
+    if best.row is against:
+        return [f"None has a higher rank IC of the next session than {against.name}: {number(value, 4)}."]
+    less, tested = best.less.get(f"{RANK_IC_NEXT}_less"), compared.superiority.get(RANK_IC_NEXT)
+    if less is None or tested is None:
+        return []
+    apart = "can be told from it" if told_apart(less, tested) else "cannot be told from it"
+    return [
+        f"The highest rank IC of the next session has {best.row.name}, {number(value, 4)}, which is "
+        f"{_written(less, number, 4)} more than {against.name}: it {apart} ({_tested(tested)})."
+    ]
+
+
+def _written(less: Figure, write: object, digits: int) -> str:
+    assert callable(write)
+    if not math.isfinite(less.low):
+        return f"{write(less.value, digits)} (no interval)"
+    return f"{write(less.value, digits)} [{write(less.low, digits)}, {write(less.high, digits)}]"
+
+
+def _tested(best: BestOfSeveral) -> str:
+    return (
+        f"no p: {best.reason}" if best.reason else f"SPA test, which knows that the best was picked: p {chance(best.p)}"
+    )

@@ -1,0 +1,225 @@
+"""A sweep (`-m`) as a whole: how it begins, how it is stopped and gone on with, and what it says at its end.
+
+Hydra's sweeper says which jobs there are, its launcher where they run, `sweep_jobs` how.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from kronos_lab.errors import InputError, Interrupted
+from kronos_lab.runs.folder import SWEEP_FILE, project_root
+from kronos_lab.runs.objective import check_objective
+from kronos_lab.runs.sweep_folder import (
+    FINISHED,
+    INTERRUPTED,
+    RUNNING,
+    TABLE_FILE,
+    Stop,
+    SweepCommand,
+    SweepFolder,
+    differing_settings,
+)
+from kronos_lab.runs.sweep_jobs import SWEEP_PROCESS_VARIABLE
+
+MULTIRUN = {"-m", "--multirun"}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# What may be typed beside resume=: how the sweep is run, not what.
+BESIDE_RESUME = ("objective=", "debug=", "paths.outputs=", "hydra/launcher=", "hydra.launcher.")
+
+
+class Sweep:
+    """The sweep of this process, from `SweepCallback.on_multirun_start` to `end_of_sweep`.
+
+    Args:
+        folder: where it is noted.
+        lock: held on it.
+    """
+
+    def __init__(self, folder: SweepFolder, lock: FileLock) -> None:
+        self.folder, self._lock = folder, lock
+        os.environ[SWEEP_PROCESS_VARIABLE] = str(os.getpid())
+        self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def close(self) -> None:
+        """Give the signals back, and the folder to whoever wants to go on with it."""
+        os.environ.pop(SWEEP_PROCESS_VARIABLE, None)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._lock.release()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Ask the jobs to stop, at a signal; at the second one leave.
+
+        Nothing is raised at the first: launchers kill all their processes then, before any has saved anything.
+        """
+        asked = self.folder.asked_to_stop()
+        line = f"go on with  {self.folder.resume_command()}"
+        if asked is not None and asked.signal:
+            raise Interrupted(number, f"interrupted twice; {line}")
+        name = signal.Signals(number).name
+        self.folder.ask_to_stop(Stop(number, f"the sweep was interrupted by {name}; {line}"))
+        print("stopping the jobs of this sweep; once more stops at once", flush=True)
+
+
+_sweep: Sweep | None = None
+
+
+class SweepCallback(Callback):
+    """Begins and ends a sweep; Hydra calls it in the process of the sweep. A single run is none of its business."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the sweep in its folder, and refuse what can be refused before there is a job."""
+        _ends_hydra(lambda: _begin(config))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Say what has become of the jobs; exit code 1 where one has failed."""
+        _ends_hydra(_finish)
+
+
+def _ends_hydra(do: Callable[[], None]) -> None:
+    """Have an error end the sweep: Hydra makes a warning of every exception of a callback that is an `Exception`."""
+    try:
+        do()
+    except Exception as error:
+        raise SystemExit(1) from error
+
+
+def _begin(config: DictConfig) -> None:
+    global _sweep  # noqa: PLW0603
+    check_objective(config.get("objective"))
+    launcher = config.hydra.launcher
+    for key in ("tasks_per_node", "nodes"):
+        if launcher.get(key, 1) != 1:
+            raise InputError(
+                f"hydra.launcher.{key}={launcher[key]}: a job of a sweep is one process, which starts others"
+            )
+    path = Path(config.hydra.sweep.dir).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    folder = SweepFolder(path)
+    lock = folder.lock()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{path} is at work in another process: wait for it, or stop it") from error
+    # Jobs compose their configuration anew, where the folder's usual name may have become another: of two universes.
+    quoted = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweep.dir = str(path)
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("hydra.sweep.dir=")]
+    begun = (path / SWEEP_FILE).is_file()
+    typed_in = folder.read_command().typed_in if begun else str(Path.cwd())
+    folder.write_command(SweepCommand(str(Path(sys.argv[0]).resolve()), arguments, typed_in))
+    folder.begin_again()
+    _sweep = Sweep(folder, lock)
+    print(f"sweep       {path}", flush=True)
+
+
+def _finish() -> None:
+    check_stopped()
+    assert _sweep is not None
+    folder = _sweep.folder
+    folder.write_table()
+    jobs = folder.jobs()
+    differing = differing_settings(jobs)
+    failed = [job for job in jobs if job.status != FINISHED]
+    print(f"sweep       {len(jobs) - len(failed)} of {len(jobs)} jobs finished, {folder.path / TABLE_FILE}", flush=True)
+    for job in failed:
+        print(f"{job.status}: {job.describe(differing)}: {job.error}", file=sys.stderr, flush=True)
+    if failed:
+        print(f"to try again what failed:  {folder.resume_command()}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def check_stopped() -> None:
+    """End the sweep of this process, if it was asked to stop.
+
+    Raises:
+        Interrupted: by a signal.
+        SystemExit: no job can give what is wanted.
+    """
+    stop = None if _sweep is None else _sweep.folder.asked_to_stop()
+    if stop is None:
+        return
+    raise stop.error()
+
+
+def end_of_sweep() -> None:
+    """Leave a table that is true, and give back what the sweep of this process has taken; of none, nothing."""
+    global _sweep
+    if _sweep is None:
+        return
+    sweep, _sweep = _sweep, None
+    for job in sweep.folder.jobs():
+        if job.status == RUNNING and job.host == socket.gethostname() and not job.is_at_work():
+            sweep.folder.write_job(replace(job, status=INTERRUPTED, error="its process was ended"))
+    sweep.close()
+
+
+def resume_sweep() -> None:
+    """Replace `-m resume=<sweep>` on the command line by what that sweep was started with.
+
+    Raises:
+        InputError: there is no such sweep, it is of another command, or more is typed than how to run it.
+    """
+    arguments = sys.argv[1:]
+    resume = [argument for argument in arguments if argument.startswith("resume=")]
+    if not resume or not MULTIRUN & set(arguments):
+        return
+    beside = [argument for argument in arguments if argument not in MULTIRUN and argument not in resume]
+    asked = [argument for argument in beside if not argument.startswith(BESIDE_RESUME)]
+    if asked:
+        raise InputError(f"resume= goes on with what the sweep was started with: leave out {', '.join(asked)}")
+    given = next((argument for argument in beside if argument.startswith("paths.outputs=")), None)
+    outputs = (
+        OmegaConf.load(project_root() / "conf" / "paths" / "default.yaml").outputs if given is None else _value(given)
+    )
+    script = Path(sys.argv[0]).resolve()
+    folder = SweepFolder(_find_sweep(_value(resume[-1]), Path(str(outputs)), script))
+    command = folder.read_command()
+    if Path(command.script).name != script.name:
+        raise InputError(f"{folder.path} is a sweep of {command.script}: go on with it with that")
+    quoted = str(folder.path).replace("\\", "\\\\").replace("'", "\\'")
+    sys.argv[1:] = [*_without(command.arguments, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+
+
+def _value(argument: str) -> str:
+    """What is behind the `=` of an argument, as Hydra reads it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return str(OverridesParser.create().parse_override(argument).value())
+
+
+def _find_sweep(given: str, outputs: Path, script: Path) -> Path:
+    """Folder of a sweep that is given by its path, or by its name among those of the script."""
+    folder = Path(given).expanduser().absolute()
+    if (folder / SWEEP_FILE).is_file():
+        return folder
+    named = [path.parent.absolute() for path in outputs.glob(f"*/{given}/{SWEEP_FILE}")]
+    own = [path for path in named if Path(SweepFolder(path).read_command().script).name == script.name]
+    if not own:
+        raise InputError(f"resume={given}: {folder} is not the folder of a sweep, it has no {SWEEP_FILE}")
+    return own[0]
+
+
+def _without(arguments: list[str], replaced: list[str]) -> list[str]:
+    """Arguments of a sweep, without those that others now stand for."""
+    keys = {argument.partition("=")[0] for argument in replaced}
+    other_launcher = "hydra/launcher" in keys
+    return [
+        argument
+        for argument in arguments
+        if argument.lstrip("+").partition("=")[0] not in keys
+        and not (other_launcher and argument.lstrip("+").startswith("hydra.launcher."))
+    ]

@@ -1,0 +1,1 @@
+"""Retraining again and again: which folds there are, and what is run for each."""

@@ -1,0 +1,37 @@
+"""A Hydra application whose objective is a formula, to be searched as train.py is.
+
+It leaves a line in `jobs.txt` as it begins, and ends, waits or fails as it is told.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from kronos_lab.runs.errors import one_line_errors
+from kronos_lab.runs.folder import register_resolvers
+
+register_resolvers()
+
+
+@one_line_errors
+@hydra.main(version_base="1.3", config_path=None, config_name="searched")
+def main(cfg: DictConfig) -> float | None:
+    trial = cfg.hparams_search.trial
+    with (Path(cfg.paths.outputs) / "jobs.txt").open("a") as jobs:
+        jobs.write(f"{trial} {cfg.x!r} {cfg.kind_of!r} {os.getpid()}\n")
+    if trial == cfg.wait_in:
+        time.sleep(60)
+    if trial in cfg.fail_in or cfg.kind_of == "broken":
+        raise ValueError(f"no luck\nin trial {trial}")
+    if trial in cfg.nothing_in:
+        return None
+    if trial in cfg.nan_in:
+        return float("nan")
+    return (cfg.x - 0.3) ** 2 + {"a": 0.0, "b": 1.0}[cfg.kind_of]
+
+
+if __name__ == "__main__":
+    main()
