@@ -1,0 +1,107 @@
+"""Run the commands of the README beside this file, kill the search half-way, and keep in `results/` what they found.
+
+python experiments/demo_search/record.py
+
+What has finished is not run again.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from recorded_run import ENVIRONMENT, PROJECT, Run, keep_results
+
+EXPERIMENT = Path(__file__).parent
+OUTPUTS = PROJECT / "outputs"
+TRIALS, HALF, COMPARED = 12, 6, 3
+SHORT = ["logger=csv", "evaluation.test.days=0", "figures.pairs=0"]
+PARENT = Run(
+    "train", "search_parent",
+    ["train.py", "model.epochs=2", "model.windows_per_epoch=7_500", *SHORT, "name=search_parent"],
+)  # fmt: skip
+SEARCH = [
+    "train.py", "-m", "hparams_search=lr_blocks", "name=demo_search", "model.pretrained=search_parent",
+    "data.windows_per_epoch=5_000", "trainer.max_epochs=4", *SHORT, f"hydra.sweeper.n_trials={TRIALS}",
+    "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+]  # fmt: skip
+BACKTESTS = ["backtest.py", "-m", "name=search_backtests", "logger=csv", "forecast.paths=2", "calibration.days=0"]
+COMPARE = ["backtest/compare_runs.py", "name=demo_search", "logger=csv"]
+
+
+def trials() -> pd.DataFrame:
+    """The table of the search as it stands."""
+    file = OUTPUTS / "train" / "demo_search" / "trials.csv"
+    return pd.read_csv(file) if file.is_file() else pd.DataFrame({"state": []})
+
+
+def ended() -> int:
+    """Trials that the search need not ask for again."""
+    return int(trials()["state"].isin(["complete", "pruned"]).sum())
+
+
+def start(typed: list[str]) -> subprocess.Popen[bytes]:
+    """Start a command, and say which."""
+    print("$", as_typed(typed), flush=True)
+    return subprocess.Popen([sys.executable, *typed], cwd=PROJECT, env=os.environ | ENVIRONMENT)
+
+
+def as_typed(typed: list[str]) -> str:
+    """A command as one types it."""
+    return f"OMP_NUM_THREADS=1 {shlex.join(['python', *typed])}"
+
+
+def search() -> float:
+    """The search, killed with all its processes when half of the trials have ended, and typed again: its seconds."""
+    started = time.time()
+    if ended() < HALF:
+        first = start(SEARCH)
+        while ended() < HALF and first.poll() is None:
+            time.sleep(0.5)
+        for process in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
+            process.kill()
+        first.wait()
+        print(f"killed after {ended()} trials", flush=True)
+    if start(SEARCH).wait() not in {0, 1}:  # 1 says that a trial was interrupted, which is what happened
+        raise SystemExit("no results: the search failed")
+    return time.time() - started
+
+
+def run(typed: list[str], done: Path) -> None:
+    """Run a command that leaves a file, unless it has."""
+    if not done.is_file() and start(typed).wait():
+        raise SystemExit(f"no results: this command failed: {as_typed(typed)}")
+
+
+def record() -> None:
+    """All of it."""
+    PARENT.summary()
+    seconds = search() if ended() < TRIALS else float("nan")
+    table = trials()
+    complete = table[table["state"] == "complete"].sort_values("value")
+    chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["number"][:COMPARED])]
+    backtests = [*BACKTESTS, f"checkpoint={','.join(chosen)}"]
+    run(backtests, OUTPUTS / "backtest" / "search_backtests" / str(COMPARED) / "summary.json")
+    compare = [*COMPARE, "runs=outputs/backtest/search_backtests", "against=search_backtests/0"]
+    run(compare, OUTPUTS / "compare" / "demo_search" / "summary.json")
+    keep_results([PARENT], EXPERIMENT, {})
+    results = EXPERIMENT / "results"
+    commands = [PARENT.typed, SEARCH, backtests, compare]
+    (results / "commands.txt").write_text("\n".join(as_typed(typed) for typed in commands) + "\n")
+    if seconds == seconds:
+        (results / "seconds_of_the_search.txt").write_text(f"{seconds:.0f}\n")
+    shutil.copyfile(OUTPUTS / "train" / "demo_search" / "trials.csv", results / "trials.csv")
+    for file in ("comparison.csv", "summary.json"):
+        shutil.copyfile(OUTPUTS / "compare" / "demo_search" / file, results / f"compared_{file}".replace("compared_comparison", "comparison"))
+
+
+if __name__ == "__main__":
+    record()
