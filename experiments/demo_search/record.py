@@ -87,7 +87,7 @@ def record() -> None:
     seconds = search() if ended() < TRIALS else float("nan")
     table = trials()
     complete = table[table["state"] == "complete"].sort_values("value")
-    chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["number"][:COMPARED])]
+    chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["trial"][:COMPARED])]
     backtests = [*BACKTESTS, f"checkpoint={','.join(chosen)}"]
     run(backtests, OUTPUTS / "backtest" / "search_backtests" / str(COMPARED) / "summary.json")
     compare = [*COMPARE, "runs=outputs/backtest/search_backtests", "against=search_backtests/0"]
@@ -100,7 +100,7 @@ def record() -> None:
         (results / "seconds_of_the_search.txt").write_text(f"{seconds:.0f}\n")
     shutil.copyfile(OUTPUTS / "train" / "demo_search" / "trials.csv", results / "trials.csv")
     for file in ("comparison.csv", "summary.json"):
-        shutil.copyfile(OUTPUTS / "compare" / "demo_search" / file, results / f"compared_{file}".replace("compared_comparison", "comparison"))
+        shutil.copyfile(OUTPUTS / "compare" / "demo_search" / file, results / file)
 
 
 if __name__ == "__main__":
