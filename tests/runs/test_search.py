@@ -33,6 +33,8 @@ debug: false
 hydra:
   searchpath: ["file://CONF"]
   output_subdir: null
+  sweep:
+    dir: ${sweep_folder:${paths.outputs},train,${name},${oc.select:hparams_search}}
   sweeper:
     n_trials: 5
     params: {x: "interval(0, 1)", kind_of: "choice(a, b)"}

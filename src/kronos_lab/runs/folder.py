@@ -2,7 +2,8 @@
 
 Configurations reach this file through resolvers: `${project_root:}` is the folder of the root scripts, and
 `${run_folder:<outputs>,<kind>,<name>,<resume>}` is the folder that Hydra is given as `hydra.run.dir`;
-`${same_folder:<outputs>,<kind>,<name>}` is one that a command typed again goes on with;
+`${same_folder:<outputs>,<kind>,<name>}` is one that a command typed again goes on with, and
+`${sweep_folder:<outputs>,<kind>,<name>,<search>}` is like it where there is a search, else new;
 `${if_given:<value>,<then>,<else>}` chooses a default by whether another setting is null, and
 `${run_name:<from_run>,<usual>}` the name of a run.
 """
@@ -103,6 +104,15 @@ def same_folder(outputs: str, kind: str, name: str | int) -> str:
     return str(folder)
 
 
+def sweep_folder(outputs: str, kind: str, name: str | int, search: Any = None) -> str:
+    """Folder of a sweep, `hydra.sweep.dir`: a new one, but for a search, which is gone on with under its name.
+
+    The search itself makes its folder. It is chosen here and not in `conf/hparams_search`: a value that is overridden
+    is resolved while the configuration is composed, and so would leave a folder behind.
+    """
+    return run_folder(outputs, kind, name) if search is None else str(Path(outputs) / kind / str(name))
+
+
 def remove_refused_run() -> None:
     """Remove the folder of a run that is refused, if this process made it and nothing has been computed.
 
@@ -138,6 +148,7 @@ def register_resolvers() -> None:
     # Cached per configuration: however often `hydra.run.dir` is read, a run has one folder.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("same_folder", same_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
 
 
 def this_run_folder() -> Path:
