@@ -59,9 +59,8 @@ def as_typed(typed: list[str]) -> str:
     return f"OMP_NUM_THREADS=1 {shlex.join(['python', *typed])}"
 
 
-def search() -> float:
-    """The search, killed with all its processes when half of the trials have ended, and typed again: its seconds."""
-    started = time.time()
+def search() -> None:
+    """The search, killed with all its processes when half of the trials have ended, and typed again."""
     if ended() < HALF:
         first = start(SEARCH)
         while ended() < HALF and first.poll() is None:
@@ -72,7 +71,6 @@ def search() -> float:
         print(f"killed after {ended()} trials", flush=True)
     if start(SEARCH).wait() not in {0, 1}:  # 1 says that a trial was interrupted, which is what happened
         raise SystemExit("no results: the search failed")
-    return time.time() - started
 
 
 def run(typed: list[str], done: Path) -> None:
@@ -84,7 +82,8 @@ def run(typed: list[str], done: Path) -> None:
 def record() -> None:
     """All of it."""
     PARENT.summary()
-    seconds = search() if ended() < TRIALS else float("nan")
+    if ended() < TRIALS:
+        search()
     table = trials()
     complete = table[table["state"] == "complete"].sort_values("value")
     chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["trial"][:COMPARED])]
@@ -96,8 +95,6 @@ def record() -> None:
     results = EXPERIMENT / "results"
     commands = [PARENT.typed, SEARCH, backtests, compare]
     (results / "commands.txt").write_text("\n".join(as_typed(typed) for typed in commands) + "\n")
-    if seconds == seconds:
-        (results / "seconds_of_the_search.txt").write_text(f"{seconds:.0f}\n")
     shutil.copyfile(OUTPUTS / "train" / "demo_search" / "trials.csv", results / "trials.csv")
     for file in ("comparison.csv", "summary.json"):
         shutil.copyfile(OUTPUTS / "compare" / "demo_search" / file, results / file)
