@@ -33,7 +33,10 @@ SEARCH = [
     "data.windows_per_epoch=5_000", "trainer.max_epochs=4", *SHORT, f"hydra.sweeper.n_trials={TRIALS}",
     "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
 ]  # fmt: skip
-BACKTESTS = ["backtest.py", "-m", "name=search_backtests", "logger=csv", "forecast.paths=2", "calibration.days=0"]
+BACKTESTS = [
+    "backtest.py", "-m", "name=search_backtests", "logger=csv", "forecast.paths=2", "calibration.days=0",
+    "backtest.end=2024-12-31",
+]  # fmt: skip
 COMPARE = ["backtest/compare_runs.py", "name=demo_search", "logger=csv"]
 
 
