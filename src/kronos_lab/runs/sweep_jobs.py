@@ -66,6 +66,18 @@ def own_process_in_sweeps(main: Callable[[DictConfig], None]) -> Callable[[DictC
     return job
 
 
+def one_run_only(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a `hydra.main` function of a script that has nothing to sweep: -m is refused before Hydra starts."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        if {"-m", "--multirun"} & set(sys.argv[1:]):
+            raise InputError(f"{Path(sys.argv[0]).name} makes no sweeps: leave out -m, and type it once for each")
+        main()
+
+    return run
+
+
 def run_job(objective: str | None) -> float | None:
     """Run the Hydra job that this process has been given, unless it finished in an earlier attempt.
 
