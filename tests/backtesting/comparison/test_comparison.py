@@ -202,7 +202,12 @@ def test_a_better_run_is_found(tmp_path):
     assert returns.startswith("Of 7 settings better has the highest excess, 48.0% a year over equal weight after cost")
     assert "it can be told from it (SPA test" in returns and "it can be told from it (SPA test" in ranks
     assert luck.startswith("better: deflated Sharpe ratio ") and "at least 7 trials" in luck
-    assert "none has a higher excess than better" in verdict(compare(tmp_path, ["run0", "better"], "better"))[0]
+    held_against = verdict(compare(tmp_path, ["run0", "better"], "better"))[0]
+    assert "none has a higher excess than better" in held_against
+    assert held_against.endswith("; 1 of the 1 others can be told from it, each by itself.")
+    finished(tmp_path, "worse", draw=8, excess=-0.00001)
+    alike = verdict(compare(tmp_path, ["run0", "worse"], "run0"))[0]
+    assert "none has a higher excess" in alike and alike.endswith("; no other can be told from it.")
 
 
 def test_trials_of_the_ledger_count_and_those_compared_count_once(tmp_path):
