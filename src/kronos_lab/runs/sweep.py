@@ -191,7 +191,16 @@ def resume_sweep() -> None:
     if Path(command.script).name != script.name:
         raise InputError(f"{folder.path} is a sweep of {command.script}: go on with it with that")
     quoted = str(folder.path).replace("\\", "\\\\").replace("'", "\\'")
-    sys.argv[1:] = [*_without(command.arguments, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+    options, overrides = _parse(command.arguments)
+    sys.argv[1:] = ["-m", *options, *_without(overrides, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+
+
+def _parse(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Options but for -m, and overrides: nothing can be appended to overrides that an option follows."""
+    from hydra._internal.utils import get_args_parser
+
+    overrides = get_args_parser().parse_args(arguments).overrides
+    return [one for one in arguments if one not in overrides and one not in MULTIRUN], overrides
 
 
 def _value(argument: str) -> str:
