@@ -205,14 +205,16 @@ def test_ctrl_c_twice_ends_at_once(command):
 
 
 def test_an_objective_that_no_run_has_ends_the_sweep_and_costs_nothing(command):
-    done = command("-m", "seed=1,2", "x=fine", "name=s", "objective=figur")
+    (command.folder / "other_conf").mkdir()
+    done = command("seed=1,2", "x=fine", "name=s", "objective=figur", "--config-dir", "other_conf", "-m")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: objective=figur is no figure of "), (
         done.stderr
     )
     assert "it has figure" in done.stderr and done.stderr.endswith(" objective=<another>\n")
     assert command.column("s", "status") == ["failed"]
-    assert command("-m", f"resume='{command.sweep('s')}'", "objective=figure").returncode == 0
+    on = command(f"resume='{command.sweep('s')}'", "objective=figure", "-m")  # -m may be typed last
+    assert on.returncode == 0, on.stderr
     assert command.column("s", "objective") == ["1.5", "3.0"]
     assert len(command.attempts("s", 0)) == 1
 
