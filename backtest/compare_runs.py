@@ -11,12 +11,14 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import one_run_only
 
 register_resolvers()
 log = logging.getLogger("compare_runs")
 
 
 @one_line_errors
+@one_run_only
 @hydra.main(version_base="1.3", config_path="../conf", config_name="compare_runs")
 def main(cfg: DictConfig) -> None:
     """Compare finished backtests as configured by `conf/compare_runs.yaml`."""

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import one_run_only
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -18,6 +19,7 @@ log = logging.getLogger("run_placebos")
 
 
 @one_line_errors
+@one_run_only
 @hydra.main(version_base="1.3", config_path="../conf", config_name="run_placebos")
 def main(cfg: DictConfig) -> None:
     """Trade placebos as configured by `conf/run_placebos.yaml`."""

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import one_run_only
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -29,6 +30,7 @@ OF_BACKTESTS = (
 
 
 @one_line_errors
+@one_run_only
 @hydra.main(version_base="1.3", config_path="../conf", config_name="todays_orders")
 def main(cfg: DictConfig) -> None:
     """Write the orders of one day as configured by `conf/todays_orders.yaml`."""

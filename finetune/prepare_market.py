@@ -14,11 +14,13 @@ from kronos_lab.data.import_report import read_report, report_table
 from kronos_lab.data.market import Market
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import one_run_only
 
 register_resolvers()
 
 
 @one_line_errors
+@one_run_only
 @hydra.main(version_base="1.3", config_path="../conf", config_name="prepare_market")
 def main(cfg: DictConfig) -> None:
     """Import the market, or open it where its sources are unchanged, and print its report."""

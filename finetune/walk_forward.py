@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from kronos_lab.runs.errors import one_line_errors
 from kronos_lab.runs.folder import register_resolvers
+from kronos_lab.runs.sweep_jobs import one_run_only
 from kronos_lab.runs.threads import let_idle_threads_sleep
 
 register_resolvers()
@@ -22,6 +23,7 @@ log = logging.getLogger("walk_forward")
 
 
 @one_line_errors
+@one_run_only
 @hydra.main(version_base="1.3", config_path="../conf", config_name="walk_forward")
 def main(cfg: DictConfig) -> None:
     """Walk forward as configured by `conf/walk_forward.yaml`."""
@@ -31,14 +33,12 @@ def main(cfg: DictConfig) -> None:
 
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.finished_backtest import METRICS_FILE
     from kronos_lab.backtesting.walk_forward_checks import check_backtest, check_trainings
     from kronos_lab.backtesting.walk_forward_outcome import finish_walk_forward
-    from kronos_lab.errors import InputError
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import make_paths_absolute, this_run_folder
     from kronos_lab.runs.processes import only_one_at_work
@@ -50,8 +50,6 @@ def main(cfg: DictConfig) -> None:
 
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise InputError("a walk-forward is many runs itself: leave out -m (walk_forward.jobs=2: two at a time)")
     make_paths_absolute(cfg)
     settings, train = instantiate(cfg.walk_forward), check_overrides("train", cfg.train)
     backtest, choices = check_overrides("backtest", cfg.backtest), HydraConfig.get().runtime.choices

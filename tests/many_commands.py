@@ -37,7 +37,7 @@ def run_commands(script: str, commands: Mapping[str, Sequence[str]], folder: Pat
         env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,  # against hanging alone: a busy machine takes its time
         check=False,
     )
     assert "RESULTS" in done.stdout, done.stderr

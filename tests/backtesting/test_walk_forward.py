@@ -37,6 +37,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "wrong key": (["train=['model.epoch=1']"], "there is no setting or group 'model.epoch'"),
     "wrong model": (["train=['model=huge']"], "model=huge: choose one of kronos_base"),
     "topk": (["backtest=['strategy.topk=50']"], "strategy.topk=50 is more than the names scored on any day"),
+    "lightgbm": (
+        ["backtest=['backtest.lightgbm=true']"],
+        "backtest.lightgbm=true: trained once, it would stand beside",
+    ),
     "their name": (["backtest=['name=a']"], "backtest: name=a is for the walk-forward to say"),
     "lookback": (["train=['data.lookback=390']"], "fold 1 has no val window of 390 + 10 + 1 bars"),
     "wrong setting": (["walk_forward.month=3"], "there is no setting or group 'walk_forward.month'"),

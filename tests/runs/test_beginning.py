@@ -121,6 +121,16 @@ def test_only_a_finished_training_run_is_repeated(tmp_path, job, earlier):
     cfg.paths = {"outputs": str(tmp_path / "out")}
     with pytest.raises(InputError, match=r"^from_run=first is no finished training run: give its folder, or its name"):
         begin_run(cfg, tmp_path)
+    (earlier / "summary.json").write_text('{"kind": "train", "status": "pruned"}')
+    with pytest.raises(InputError, match=r"^from_run=first was pruned by its search"):
+        begin_run(cfg, tmp_path)
+
+
+def test_sampling_of_an_earlier_run_has_defaults_for_what_came_later():
+    from kronos_lab.forecasting.token_sampling import Sampling
+    from kronos_lab.runs.configured_forecaster import configured_sampling
+
+    assert configured_sampling({"temperature": 0.6, "top_p": 0.9, "top_k": 0}) == Sampling(0.6, 0.9, 0, False)
 
 
 def test_what_is_not_as_it_was_is_said(earlier, caplog):

@@ -1,92 +1,17 @@
 """`hydra/sweeper=optuna`: what is searched, what a killed search does when it goes on, and what it leaves."""
 
-import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from searches import App, parameters, states
 
 from kronos_lab.errors import InputError
-from many_commands import ROOT, run_commands
-
-APP = "tests/runs/searched_app.py"
-CONFIG = """
-defaults:
-  - _self_
-  - hparams_search: default
-paths:
-  outputs: null
-name: first
-seed: 3
-x: 0.0
-kind_of: a
-wait_in: null
-fail_in: []
-nothing_in: []
-nan_in: []
-debug: false
-hydra:
-  searchpath: ["file://CONF"]
-  output_subdir: null
-  sweep:
-    dir: ${sweep_folder:${paths.outputs},train,${name},${oc.select:hparams_search}}
-  sweeper:
-    n_trials: 5
-    params: {x: "interval(0, 1)", kind_of: "choice(a, b)"}
-"""
-
-
-class App:
-    """The application of `searched_app.py`, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "conf").mkdir(parents=True)
-        (folder / "conf" / "searched.yaml").write_text(CONFIG.replace("CONF", str(ROOT / "conf")))
-        self.folder, self.outputs = folder, folder / "out puts"
-        self.outputs.mkdir()
-
-    def arguments(self, *overrides: str) -> list[str]:
-        return ["--config-dir", str(self.folder / "conf"), "-m", f"paths.outputs='{self.outputs}'", *overrides]
-
-    def kill_in_job(self, number: int, *overrides: str) -> None:
-        command = [sys.executable, str(ROOT / APP), *self.arguments(*overrides)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until = time.monotonic() + 60
-        while len(self.jobs()) < number:
-            assert time.monotonic() < until and process.poll() is None
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def run(self, **commands: list[str]) -> dict[str, dict[str, Any]]:
-        """Run commands one after the other, in one process; the exit code of each, and what it said."""
-        return run_commands(APP, {name: self.arguments(*command) for name, command in commands.items()}, self.folder)
-
-    def jobs(self) -> list[list[str]]:
-        file = self.outputs / "jobs.txt"
-        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-
-    def trials(self, name: str = "first") -> list[dict[str, str]]:
-        with (self.outputs / "train" / name / "trials.csv").open() as file:
-            return list(csv.DictReader(file))
+from many_commands import ROOT
 
 
 @pytest.fixture
 def app(tmp_path):
     return App(tmp_path)
-
-
-def states(trials):
-    return [trial["state"] for trial in trials]
-
-
-def parameters(trials):
-    return [(trial["x"], trial["kind_of"]) for trial in trials]
 
 
 def test_a_killed_search_goes_on(app):
@@ -225,9 +150,9 @@ def test_one_process_at_a_time(app):
 
     folder = app.outputs / "train" / "first"
     folder.mkdir(parents=True)
-    with FileLock(folder / "search.lock"):
+    with FileLock(folder / ".lock"):
         second = app.run(second=[])["second"]
-    assert "another process is at work on this search" in second["err"] and second["code"] == 1
+    assert "is at work in another process" in second["err"] and second["code"] == 1
     assert app.jobs() == []
 
 

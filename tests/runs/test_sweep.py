@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kronos_lab.runs.folder import project_root
 from kronos_lab.runs.sweep_folder import Job, differing_settings
 
 SCRIPT = """
@@ -204,14 +205,16 @@ def test_ctrl_c_twice_ends_at_once(command):
 
 
 def test_an_objective_that_no_run_has_ends_the_sweep_and_costs_nothing(command):
-    done = command("-m", "seed=1,2", "x=fine", "name=s", "objective=figur")
+    (command.folder / "other_conf").mkdir()
+    done = command("seed=1,2", "x=fine", "name=s", "objective=figur", "--config-dir", "other_conf", "-m")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: objective=figur is no figure of "), (
         done.stderr
     )
     assert "it has figure" in done.stderr and done.stderr.endswith(" objective=<another>\n")
     assert command.column("s", "status") == ["failed"]
-    assert command("-m", f"resume='{command.sweep('s')}'", "objective=figure").returncode == 0
+    on = command(f"resume='{command.sweep('s')}'", "objective=figure", "-m")  # -m may be typed last
+    assert on.returncode == 0, on.stderr
     assert command.column("s", "objective") == ["1.5", "3.0"]
     assert len(command.attempts("s", 0)) == 1
 
@@ -256,3 +259,18 @@ def test_settings_that_differ_are_those_a_table_has():
     assert differing_settings(jobs) == ["seed", "y"]
     assert differing_settings(jobs[:1]) == ["seed", "x"]
     assert jobs[1].describe(["y"]) == "job 1 y=2"
+
+
+ONE_RUN_ONLY = (
+    "backtest/run_placebos.py", "backtest/todays_orders.py", "backtest/compare_runs.py", "finetune/walk_forward.py",
+    "finetune/prepare_market.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("script", ONE_RUN_ONLY)
+def test_what_has_nothing_to_sweep_says_so(script, tmp_path):
+    command = [sys.executable, str(project_root() / script), "-m", "debug=true,false", f"paths.outputs='{tmp_path}'"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    words = f"error: {Path(script).name} makes no sweeps: leave out -m, and type it once for each\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+    assert not list(tmp_path.iterdir())

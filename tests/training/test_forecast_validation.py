@@ -15,11 +15,11 @@ NAMES = (
 )  # fmt: skip
 
 
-def settings(days=6, names=10, paths=3, batch_size=60):
+def settings(days=6, names=10, paths=3, batch_size=60, **forecast):
     from kronos_lab.evaluation.settings import EvaluationSettings
 
     return EvaluationSettings(
-        {"days": days, "names": names}, {"days": days, "names": names}, paths, 5, batch_size, FORECAST
+        {"days": days, "names": names}, {"days": days, "names": names}, paths, 5, batch_size, FORECAST | forecast
     )
 
 
@@ -97,5 +97,6 @@ def test_off_means_off(finetune):
 def test_one_path_and_few_names_say_what_they_can(finetune):
     with pytest.raises(InputError, match="monitor=val_crps is no metric"):
         finetune.changed(callbacks=(callback(paths=1),), monitor="val_crps").fit("predictor")
+    assert "val_crps" not in {metric.name for metric in callback(stratified=True).validation_metrics("predictor")}
     _, outcome = finetune.changed(epochs=1, callbacks=(callback(paths=1),)).fit("predictor")
     assert "predictor/val_coverage" not in outcome and outcome["predictor/val_error_to_persistence"] > 0

@@ -3,7 +3,7 @@
 Hydra takes plugins from this package alone. Every command imports this file, so it imports nothing heavy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,14 @@ class SearchSweeper(Sweeper):
         # Composed once before anything is begun: a wrong key is refused here.
         self.validate_batch_is_legal([[*space.overrides(space.example()), *told(0, folder)]])
         search = Search(folder, space, settings, self.config.get("objective"))
-        search.run(lambda jobs, first: self.launcher.launch(jobs, initial_job_idx=first))  # type: ignore[union-attr]
+        search.run(self._launch)
+
+    def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[Any]:
+        from kronos_lab.runs.sweep import note_command
+
+        assert self.launcher is not None
+        note_command()  # not before: what is refused until here leaves the record of an earlier search as it was
+        return self.launcher.launch(jobs, initial_job_idx=first)
 
 
 def _plain(value: Any) -> Any:

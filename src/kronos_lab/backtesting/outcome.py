@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from kronos_lab.backtesting.conclusions import calibration_sentences, headline, verdict
+from kronos_lab.backtesting.conclusions import headline, verdict
 from kronos_lab.backtesting.finished_backtest import METRICS_FILE
 from kronos_lab.backtesting.forecasts.candidates import Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
+from kronos_lab.backtesting.headline_on_screen import print_headline
 from kronos_lab.backtesting.luck import among_trials
 from kronos_lab.backtesting.report.fans import fans_figure
 from kronos_lab.backtesting.report.figures import draw_figures
 from kronos_lab.backtesting.report.page import write_report
-from kronos_lab.backtesting.report.tables import headline_table
 from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
+from kronos_lab.runs.console import screen
 from kronos_lab.runs.laps import Laps
 from kronos_lab.runs.summary import write_json, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_file, log_image, record_of, tracked
@@ -203,21 +202,10 @@ def _track(
 
 def _print_headline(folder: Path, results: Results) -> None:
     """Warnings, the figures one looks at first, and where the report is, on the terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file cuts nothing short
+    console = screen()
     for warning in results.warnings:
         console.print(f"[yellow]{escape(warning)}[/]")
-    lines = headline_table(results.metrics)
-    table = Table(box=None, show_header=False)
-    for column in ("name", "value"):  # only what they mean may be cut short on a narrow terminal
-        table.add_column(no_wrap=True, min_width=max(len(getattr(line, column)) for line in lines))
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for line in lines:
-        table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
-    console.print(table)
-    for sentence in [*verdict(results.metrics), *calibration_sentences(results.metrics)]:
-        console.print(escape(sentence), highlight=False)
+    print_headline(console, results.metrics)
     log.info("report      %s", folder / REPORT_FILE)
 
 

@@ -147,7 +147,8 @@ def evaluate(
     styles = portfolio_styles(ledger.holdings, percentiles)
     metrics["styles"] = {name: float(styles[name].mean()) for name in styles}
     metrics["baselines"] = against_baselines(market, traded, equal, horizon, per_year, seed)
-    metrics["superiority"] = beside_strongest(traded, equal, horizon, per_year, seed)
+    if strongest := beside_strongest(traded, equal, horizon, per_year, seed):
+        metrics["superiority"] = strongest
     if random is not None:
         returns = {name: benchmark.returns for name, benchmark in against.items()}
         metrics["random_portfolios"] = beside_random(ledger.daily["net_return"], random, returns, per_year)

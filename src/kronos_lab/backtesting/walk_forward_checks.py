@@ -16,7 +16,7 @@ from kronos_lab.data.market import Market
 from kronos_lab.data.split import Part
 from kronos_lab.data.windows import WindowIndex
 from kronos_lab.errors import InputError
-from kronos_lab.forecasting.token_sampling import Sampling
+from kronos_lab.runs.configured_forecaster import configured_sampling
 from kronos_lab.runs.provenance import WindowSettings, window_settings
 from kronos_lab.runs.walk_forward.plan import Fold
 
@@ -69,7 +69,12 @@ def check_backtest(
     """
     window = window_settings(trading.data, training, trading.data_without_run)
     trading.data = asdict(window)  # some settings are those of the forecasts unless they are given
-    Sampling(trading.forecast.temperature, trading.forecast.top_p, trading.forecast.top_k)
+    configured_sampling(trading.forecast)
+    if trading.backtest.lightgbm:
+        raise InputError(
+            "backtest.lightgbm=true: trained once, it would stand beside weights that are retrained for every fold: "
+            "leave it out of a walk-forward"
+        )
     check_store(trading.backtest.store)
     signal, strategy, exchange, *_ = (
         instantiate(trading[part]) for part in ("signal", "strategy", "exchange", "cross_section", "calibration")

@@ -1,22 +1,19 @@
 """The end of a walk-forward: what each fold's weights were worth on their own days, and all of them together."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from kronos_lab.backtesting.conclusions import verdict
 from kronos_lab.backtesting.finished_backtest import METRICS_FILE, read_metrics, read_scores
-from kronos_lab.backtesting.report.tables import headline_table
+from kronos_lab.backtesting.headline_on_screen import print_headline
 from kronos_lab.backtesting.report.wording import chance, number, span
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
+from kronos_lab.runs.console import screen
 from kronos_lab.runs.summary import write_json
 
 log = logging.getLogger(__name__)
@@ -63,11 +60,9 @@ def finish_walk_forward(folder: Path, market: Market, backtest: Path, folds: pd.
     """
     figures = {"folds": fold_figures(market, read_scores(backtest), folds, seed)}
     write_json(folder / METRICS_FILE, figures)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file cuts nothing short
+    console = screen()
     console.print(_folds_table(figures["folds"]))
-    _print_headline(console, read_metrics(backtest))
+    print_headline(console, read_metrics(backtest))
     log.info("report      %s", backtest / "report.html")
     return figures
 
@@ -89,15 +84,3 @@ def _folds_table(folds: list[dict[str, Any]]) -> Table:
             chance(figures["p"]),
         )
     return table
-
-
-def _print_headline(console: Console, metrics: Mapping[str, Any]) -> None:
-    table = Table(box=None, show_header=False)
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for line in headline_table(metrics):
-        table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
-    console.print(table)
-    for sentence in verdict(metrics):
-        console.print(escape(sentence), highlight=False)

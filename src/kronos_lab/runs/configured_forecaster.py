@@ -12,8 +12,8 @@ from kronos_lab.runs.provenance import WindowSettings
 
 
 def configured_sampling(forecast: Mapping[str, Any]) -> Sampling:
-    """How tokens are drawn, of `forecast.*`."""
-    return Sampling(**{field.name: forecast[field.name] for field in fields(Sampling)})
+    """How tokens are drawn, of `forecast.*`; what the settings of an earlier run did not know yet has its default."""
+    return Sampling(**{field.name: forecast[field.name] for field in fields(Sampling) if field.name in forecast})
 
 
 def configured_forecaster(

@@ -3,6 +3,14 @@
 import logging
 import warnings
 
+from rich.console import Console
+
+
+def screen() -> Console:
+    """Where tables are printed; a file that takes the place of a terminal is wide enough to cut nothing short."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
 
 def quiet_libraries() -> None:
     """Leave the screen to the run: from Lightning only warnings, those once, and not the one about its own code."""

@@ -54,7 +54,7 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             # Lightning answers Ctrl-C by tidying up and exiting with code 1.
             if isinstance(error.__context__, KeyboardInterrupt):
                 _leave_interrupted(error.__context__)
-            if isinstance(error.__cause__, Exception):  # see `sweep.ends_hydra`
+            if isinstance(error.__cause__, Exception):  # Hydra ended by `runs.sweep`
                 _leave_explained(error.__cause__)
             raise
         except Exception as error:  # every kind is looked at here, and the unknown ones go on as they are

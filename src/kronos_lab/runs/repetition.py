@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.summary import git_state, package_versions, read_summary
+from kronos_lab.runs.summary import PRUNED, git_state, package_versions, read_summary
 
 if TYPE_CHECKING:
     from kronos_lab.data.market import Market
@@ -51,7 +51,10 @@ def find_training_run(run: str | int, outputs: Path) -> Path:
     """Folder of a finished training run, given as a folder or by its name."""
     given = Path(str(run)).expanduser().absolute()
     for folder in (given, outputs / "train" / str(run)):
-        if (read_summary(folder) or {}).get("kind") == "train":
+        summary = read_summary(folder) or {}
+        if summary.get("kind") == "train":
+            if summary.get("status") == PRUNED:
+                raise InputError(f"from_run={run} was pruned by its search, and has no weights to be compared with")
             return folder
     raise InputError(f"from_run={run} is no finished training run: give its folder, or its name under {outputs}/train")
 

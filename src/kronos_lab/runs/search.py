@@ -6,15 +6,13 @@ The journal is all that a search knows. A search that was killed goes on with wh
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.data.settings import whole_number
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE
 from kronos_lab.runs.search_files import BEST_FILE, TRIALS_FILE, best_trial, state_of, to_type, write_search_files
 from kronos_lab.runs.search_space import SearchSpace
 from kronos_lab.runs.search_trial import ERROR, PRUNER, end_trial, error_line, open_study, told
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOURNAL_FILE, LOCK_FILE = "journal.log", "search.lock"
+JOURNAL_FILE = "journal.log"
 DEFINITION, INSTEAD_OF = "definition", "instead_of"  # attributes of the study, and of a trial that is asked again
 DIRECTIONS = ("minimize", "maximize")
 MISFORTUNES = 3  # so many trials that all fail, and nothing else so far, are no misfortune
@@ -67,7 +65,7 @@ class SearchSettings:
 
 
 class Search:
-    """One process of a search.
+    """One process of a search; the lock of its sweep keeps others out, which would take running trials for killed.
 
     Args:
         folder: of the search, where its journal is; trials get folders of their number in it.
@@ -90,8 +88,7 @@ class Search:
             launch: Hydra's launcher: overrides of each job and the number of the first, to what they return.
 
         Raises:
-            InputError: the folder belongs to another search or run, or to a process that is at work; or nothing but
-                failures came.
+            InputError: the folder belongs to another search, or nothing but failures came.
         """
         from hydra.utils import instantiate
         from optuna.exceptions import ExperimentalWarning
@@ -102,8 +99,7 @@ class Search:
             warnings.simplefilter("ignore", ExperimentalWarning)  # parts of the samplers
             sampler, _ = self._sampler(0), instantiate(self.settings.pruner)  # refused here, where nothing is begun
             grid = list(self.space.combinations()) if isinstance(sampler, EveryCombination) else None
-            with self._alone():
-                self._search(grid, launch)
+            self._search(grid, launch)
 
     def _search(self, grid: list[dict[str, Any]] | None, launch: "Launch") -> None:
         from kronos_lab.runs.grid import EveryCombination
@@ -120,27 +116,6 @@ class Search:
         while (left := n_trials - len(_ended(study)) - self._failed_here) > 0:
             self._run_batch(study, min(left, self.settings.n_jobs), n_trials, launch)
         self._conclude(study)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes of the same search out: they would take its running trials for killed ones."""
-        from filelock import FileLock, Timeout
-
-        if any((self.folder / file).is_file() for file in (CONFIG_FILE, SUMMARY_FILE)):
-            raise InputError(f"{self.folder} is the folder of a run: choose another name=")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK_FILE)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(
-                f"{self.folder}: another process is at work on this search; for trials side by side use "
-                "hydra.sweeper.n_jobs= and hydra/launcher=, for another search name="
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _open(self) -> "Study":
         journal = self.folder / JOURNAL_FILE
@@ -228,6 +203,17 @@ def _ended(study: "Study") -> "list[FrozenTrial]":
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def tried_again(folder: Path) -> set[int]:
+    """Failed trials of the search in a folder that another one has been asked instead of, and that one has ended."""
+    from optuna.trial import TrialState
+
+    found: set[int] = set()
+    for trial in reversed(open_study(folder / JOURNAL_FILE).get_trials(deepcopy=False)):  # one asked twice: last first
+        if trial.state in {TrialState.COMPLETE, TrialState.PRUNED} or trial.number in found:
+            found.add(trial.user_attrs.get(INSTEAD_OF, -1))
+    return found - {-1}
 
 
 def _parameters(trial: "FrozenTrial") -> dict[str, Any]:

@@ -4,6 +4,7 @@ Hydra's sweeper says which jobs there are, its launcher where they run, `sweep_j
 """
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import SWEEP_FILE, project_root
+from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, SWEEP_FILE, SWEEP_LOCK_FILE, project_root
 from kronos_lab.runs.objective import check_objective
 from kronos_lab.runs.sweep_folder import (
     FINISHED,
@@ -44,18 +45,28 @@ class Sweep:
     Args:
         folder: where it is noted.
         lock: held on it.
+        command: what was typed.
     """
 
-    def __init__(self, folder: SweepFolder, lock: FileLock) -> None:
-        self.folder, self._lock = folder, lock
+    def __init__(self, folder: SweepFolder, lock: FileLock, command: SweepCommand) -> None:
+        self.folder, self._lock, self._command = folder, lock, command
+        self._noted = False
         os.environ[SWEEP_PROCESS_VARIABLE] = str(os.getpid())
         self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
 
+    def note(self) -> None:
+        """Keep what was typed, from the first job on."""
+        if not self._noted:
+            self.folder.write_command(self._command)
+            self._noted = True
+
     def close(self) -> None:
-        """Give the signals back, and the folder to whoever wants to go on with it."""
+        """Give the signals back, and the folder to whoever wants to go on with it; one with nothing in it goes."""
         os.environ.pop(SWEEP_PROCESS_VARIABLE, None)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if {path.name for path in self.folder.path.glob("*")} <= {SWEEP_LOCK_FILE}:
+            shutil.rmtree(self.folder.path, ignore_errors=True)
         self._lock.release()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -63,6 +74,8 @@ class Sweep:
 
         Nothing is raised at the first: launchers kill all their processes then, before any has saved anything.
         """
+        if not self._noted:
+            raise Interrupted(number, "interrupted before the first job")
         asked = self.folder.asked_to_stop()
         line = f"go on with  {self.folder.resume_command()}"
         if asked is not None and asked.signal:
@@ -84,7 +97,7 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Say what has become of the jobs; exit code 1 where one has failed."""
-        _ends_hydra(_finish)
+        _ends_hydra(lambda: _finish(_is_search(config)))
 
 
 def _ends_hydra(do: Callable[[], None]) -> None:
@@ -105,6 +118,8 @@ def _begin(config: DictConfig) -> None:
                 f"hydra.launcher.{key}={launcher[key]}: a job of a sweep is one process, which starts others"
             )
     path = Path(config.hydra.sweep.dir).absolute()
+    if any((path / file).is_file() for file in (CONFIG_FILE, SUMMARY_FILE)):
+        raise InputError(f"{path} is the folder of a run: choose another name=")
     path.mkdir(parents=True, exist_ok=True)
     folder = SweepFolder(path)
     lock = folder.lock()
@@ -120,13 +135,23 @@ def _begin(config: DictConfig) -> None:
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("hydra.sweep.dir=")]
     begun = (path / SWEEP_FILE).is_file()
     typed_in = folder.read_command().typed_in if begun else str(Path.cwd())
-    folder.write_command(SweepCommand(str(Path(sys.argv[0]).resolve()), arguments, typed_in))
     folder.begin_again()
-    _sweep = Sweep(folder, lock)
+    _sweep = Sweep(folder, lock, SweepCommand(str(Path(sys.argv[0]).resolve()), arguments, typed_in))
+    if not _is_search(config):  # which may be refused yet by what its folder holds, and notes itself
+        note_command()
     print(f"sweep       {path}", flush=True)
 
 
-def _finish() -> None:
+def _is_search(config: DictConfig) -> bool:
+    from kronos_lab.runs.search_trial import GROUP
+
+    return config.get(GROUP) is not None
+
+
+def _finish(is_search: bool) -> None:
+    """Say which jobs failed. A search that has come to its end has not: its journal counts trials, failed ones too."""
+    from kronos_lab.runs.search import tried_again
+
     check_stopped()
     assert _sweep is not None
     folder = _sweep.folder
@@ -134,12 +159,20 @@ def _finish() -> None:
     jobs = folder.jobs()
     differing = differing_settings(jobs)
     failed = [job for job in jobs if job.status != FINISHED]
+    another_ended = tried_again(folder.path) if is_search else set()
     print(f"sweep       {len(jobs) - len(failed)} of {len(jobs)} jobs finished, {folder.path / TABLE_FILE}", flush=True)
     for job in failed:
-        print(f"{job.status}: {job.describe(differing)}: {job.error}", file=sys.stderr, flush=True)
-    if failed:
+        if job.number not in another_ended:
+            print(f"{job.status}: {job.describe(differing)}: {job.error}", file=sys.stderr, flush=True)
+    if failed and not is_search:
         print(f"to try again what failed:  {folder.resume_command()}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def note_command() -> None:
+    """Keep what was typed in the folder of this process's sweep: what resume= goes on with."""
+    if _sweep is not None:
+        _sweep.note()
 
 
 def check_stopped() -> None:
@@ -191,7 +224,16 @@ def resume_sweep() -> None:
     if Path(command.script).name != script.name:
         raise InputError(f"{folder.path} is a sweep of {command.script}: go on with it with that")
     quoted = str(folder.path).replace("\\", "\\\\").replace("'", "\\'")
-    sys.argv[1:] = [*_without(command.arguments, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+    options, overrides = _parse(command.arguments)
+    sys.argv[1:] = ["-m", *options, *_without(overrides, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+
+
+def _parse(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Options but for -m, and overrides: nothing can be appended to overrides that an option follows."""
+    from hydra._internal.utils import get_args_parser
+
+    overrides = get_args_parser().parse_args(arguments).overrides
+    return [one for one in arguments if one not in overrides and one not in MULTIRUN], overrides
 
 
 def _value(argument: str) -> str:

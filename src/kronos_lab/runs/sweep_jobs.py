@@ -27,6 +27,7 @@ from kronos_lab.runs.job_process import ERROR_FILE_VARIABLE, PARENT_VARIABLE, SW
 from kronos_lab.runs.objective import UnknownFigureError, read_objective
 from kronos_lab.runs.ranks import job_arguments
 from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE
+from kronos_lab.runs.summary import PRUNED, read_summary
 from kronos_lab.runs.sweep_folder import FAILED, FINISHED, INTERRUPTED, RUNNING, Job, Stop, SweepFolder
 
 SWEEP_PROCESS_VARIABLE = "KRONOS_LAB_SWEEP_PROCESS"  # of the sweep, known to the processes it starts
@@ -66,6 +67,18 @@ def own_process_in_sweeps(main: Callable[[DictConfig], None]) -> Callable[[DictC
     return job
 
 
+def one_run_only(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a `hydra.main` function of a script that has nothing to sweep: -m is refused before Hydra starts."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        if {"-m", "--multirun"} & set(sys.argv[1:]):
+            raise InputError(f"{Path(sys.argv[0]).name} makes no sweeps: leave out -m, and type it once for each")
+        main()
+
+    return run
+
+
 def run_job(objective: str | None) -> float | None:
     """Run the Hydra job that this process has been given, unless it finished in an earlier attempt.
 
@@ -88,6 +101,8 @@ def run_job(objective: str | None) -> float | None:
         _wait_for_earlier_process(job)
         job = _run(sweep, job, folder, launcher)
     job = replace(job, status=FINISHED, error=None)
+    if (read_summary(folder) or {}).get("status") == PRUNED:
+        objective = None  # its search has given it up: it has not all the figures of a run, and none to be judged by
     try:
         job = replace(job, objective=None if objective is None else read_objective(folder, objective))
     except InputError as error:

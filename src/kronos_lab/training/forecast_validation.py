@@ -54,7 +54,9 @@ class ForecastValidation(Callback):
         """Metrics that may pick the checkpoint; see `AddsMetrics`."""
         if stage != PredictorModule.stage or self.settings.validation_size.days == 0:
             return ()
-        return (*RANK, *(SPREAD if self.settings.paths > 1 else ()), *ERRORS)
+        drawn = self.settings.path_settings
+        independent = drawn.paths > 1 and not drawn.sampling.stratified
+        return (*RANK, *(SPREAD if independent else ()), *ERRORS)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the pairs.

@@ -51,6 +51,7 @@ def finished(
     market: tuple[str, str] = ("small", "abc"),
     weights: str = "w",
     training_run: Path | None = None,
+    turns: str | None = None,
     **changes: Any,
 ) -> Path:
     """Leave `<outputs>/backtest/<name>`: exact mean excess per session and mean rank IC, noise around them.
@@ -65,6 +66,7 @@ def finished(
         market: name and fingerprint.
         weights: fingerprint of the predictor.
         training_run: that left the weights.
+        turns: days from which weights that take turns forecast.
         changes: see `settings`.
     """
     random = np.random.default_rng(draw)
@@ -91,7 +93,7 @@ def finished(
         "excess": {"equal_weight": {"with_cost": vars(difference)}},
         "trading": {"turnover_per_session": 0.1, "annual_cost": 0.03},
         "conventions": conventions(PER_YEAR),
-        "trials": {"evaluated": evaluation_hash([weights], decisive_settings(config))},
+        "trials": {"evaluated": evaluation_hash([f"{weights} {turns}"], decisive_settings(config))},
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     summary = {
@@ -103,6 +105,7 @@ def finished(
         "git": {"revision": "r"},
         "config": config,
         **({} if training_run is None else {"training_run": str(training_run)}),
+        **({} if turns is None else {"turns": turns}),
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     assert sharpe_ratio(net - equal).sessions == len(sessions)

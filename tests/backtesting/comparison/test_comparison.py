@@ -202,7 +202,12 @@ def test_a_better_run_is_found(tmp_path):
     assert returns.startswith("Of 7 settings better has the highest excess, 48.0% a year over equal weight after cost")
     assert "it can be told from it (SPA test" in returns and "it can be told from it (SPA test" in ranks
     assert luck.startswith("better: deflated Sharpe ratio ") and "at least 7 trials" in luck
-    assert "none has a higher excess than better" in verdict(compare(tmp_path, ["run0", "better"], "better"))[0]
+    held_against = verdict(compare(tmp_path, ["run0", "better"], "better"))[0]
+    assert "none has a higher excess than better" in held_against
+    assert held_against.endswith("; 1 of the 1 others can be told from it, each by itself.")
+    finished(tmp_path, "worse", draw=8, excess=-0.00001)
+    alike = verdict(compare(tmp_path, ["run0", "worse"], "run0"))[0]
+    assert "none has a higher excess" in alike and alike.endswith("; no other can be told from it.")
 
 
 def test_trials_of_the_ledger_count_and_those_compared_count_once(tmp_path):
@@ -223,3 +228,22 @@ def test_few_days_say_nothing(tmp_path):
     returns, _, luck = verdict(compared)
     assert "(no interval) more than run0: it cannot be told from it (no p: 8 sessions hold" in returns
     assert luck.startswith("Whether the excess of run1 is luck cannot be said: 8 sessions")
+
+
+def test_weights_that_take_turns_on_other_days_are_no_repeat(tmp_path):
+    finished(tmp_path, "first", turns="2024-07-01, 2024-09-02")
+    finished(tmp_path, "second", draw=1, turns="2024-07-01, 2024-10-08")
+    compared = compare(tmp_path, ["first", "second"], against="second")
+    assert set(rows_of(compared)) == {"first", "second"} and not any("repeats" in note for note in compared.notes)
+
+
+def test_a_run_found_by_a_search_and_the_same_with_another_seed_share_a_row(tmp_path):
+    searched = {
+        "objective": "predictor/val_loss",
+        "hparams_search": {"trial": 3},
+        "callbacks": {"pruning": {"trial": 3}},
+    }
+    for name, seed, how in (("found", 1, searched), ("more", 2, {"from_run": None})):
+        run = trained(tmp_path, name, name, seed=seed, **how)
+        finished(tmp_path, name, draw=seed, weights=name, seed=seed, training_run=run)
+    assert list(rows_of(compare(tmp_path, ["found", "more"]))) == ["found and 1 more seed"]

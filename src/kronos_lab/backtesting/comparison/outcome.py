@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import yaml
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,6 +28,7 @@ from kronos_lab.backtesting.report.comparison_tables import (
 )
 from kronos_lab.backtesting.report.html import write_page
 from kronos_lab.backtesting.report.wording import number, percent
+from kronos_lab.runs.console import screen
 from kronos_lab.runs.tracking import log_file, log_image, log_table
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def track(logger: "Logger", folder: Path, compared: RunComparison) -> None:
 
 def show(folder: Path, compared: RunComparison) -> None:
     """What to know, a short table for each set of comparable runs and the verdict, on the terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file cuts nothing short
+    console = screen()
     for note in compared.notes:
         console.print(f"[yellow]{escape(note)}[/]")
     for table in compared.tables:

@@ -190,7 +190,7 @@ def shown_settings(row: Row) -> dict[str, str]:
 def _key(run: ComparedRun, with_seeds: bool) -> tuple[Any, ...]:
     settings = run.settings if with_seeds else without_seeds(run.settings)
     known = tuple(sorted((key, written(value)) for key, value in settings.items()))
-    return (run.conditions, known, run.weights if with_seeds else None)
+    return (run.conditions, known, (run.weights, run.trial.evaluated) if with_seeds else None)
 
 
 def _seeds(run: ComparedRun) -> dict[str, str]:

@@ -14,7 +14,11 @@ from kronos_lab.runs.summary import read_summary
 
 TRAINING = "training_run"  # as `Candidates.facts` names the folders, with a suffix for each of an ensemble
 # Of a training run, what changes no weights; its market is known by fingerprint.
-NOT_LEARNED = {"paths", "market", "logger", "name", "debug", "resume", "kind", "evaluation", "figures"}
+NOT_LEARNED = {
+    "paths", "market", "logger", "name", "debug", "resume", "kind", "evaluation", "figures", "from_run", "objective",
+    "hparams_search",
+}  # fmt: skip
+PRUNING = "callbacks.pruning."  # what gives up a training changes none that finished
 PRETRAINED = ("pretrained", "pretrained_tokenizer")
 WEIGHTS = "weights"
 Settings = dict[str, Any]
@@ -30,6 +34,8 @@ def settings_of(summary: Mapping[str, Any]) -> Settings:
         summary: of a finished backtest.
     """
     found = flat(decisive_settings(summary["config"]))
+    if "turns" in summary:
+        found["turns"] = summary["turns"]
     runs = {key.removeprefix(TRAINING): Path(folder) for key, folder in summary.items() if key.startswith(TRAINING)}
     trained = {suffix: _training(folder, _predictor(summary, suffix)) for suffix, folder in runs.items()}
     members = [key for key in summary["weights"] if key.startswith("predictor") and not key.endswith("_parent")]
@@ -100,6 +106,7 @@ def _learned(folder: Path, summary: Mapping[str, Any]) -> Settings:
     config = OmegaConf.to_container(load_config(folder), resolve=True)
     assert isinstance(config, dict)
     found = flat({str(key): value for key, value in config.items() if key not in NOT_LEARNED})
+    found = {key: value for key, value in found.items() if not key.startswith(PRUNING)}
     # A setting that was made of the run's seed says nothing more.
     found = {key: value for key, value in found.items() if key == "seed" or value != config["seed"] or not is_seed(key)}
     found["market"] = summary["market"].get("fingerprint")

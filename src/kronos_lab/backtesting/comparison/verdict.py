@@ -1,8 +1,9 @@
 """What a comparison says after all, in words."""
 
 import math
+from collections.abc import Sequence
 
-from kronos_lab.backtesting.comparison.comparison import RANK_IC_NEXT, RETURN_LESS, RunComparison
+from kronos_lab.backtesting.comparison.comparison import RANK_IC_NEXT, RETURN_LESS, Line, RunComparison
 from kronos_lab.backtesting.comparison.rows import EXCESS, Figure
 from kronos_lab.backtesting.conclusions import among_trials_sentence
 from kronos_lab.backtesting.report.wording import chance, number, percent
@@ -42,7 +43,8 @@ def _of_returns(compared: RunComparison) -> list[str]:
     tested = compared.superiority.get("net_return")
     if best.row is compared.against:
         return [
-            f"Of {len(lines)} settings none has a higher excess than {against}, against which all are held: {excess}."
+            f"Of {len(lines)} settings none has a higher excess than {against}, against which all are held: {excess}; "
+            f"{_others_less(lines, compared, RETURN_LESS)}."
         ]
     less = best.less.get(RETURN_LESS)
     if less is None or tested is None:
@@ -63,7 +65,10 @@ def _of_rank_ic(compared: RunComparison) -> list[str]:
     if not math.isfinite(value):
         return []
     if best.row is against:
-        return [f"None has a higher rank IC of the next session than {against.name}: {number(value, 4)}."]
+        return [
+            f"None has a higher rank IC of the next session than {against.name}, {number(value, 4)}; "
+            f"{_others_less(lines, compared, f'{RANK_IC_NEXT}_less')}."
+        ]
     less, tested = best.less.get(f"{RANK_IC_NEXT}_less"), compared.superiority.get(RANK_IC_NEXT)
     if less is None or tested is None:
         return []
@@ -72,6 +77,15 @@ def _of_rank_ic(compared: RunComparison) -> list[str]:
         f"The highest rank IC of the next session has {best.row.name}, {number(value, 4)}, which is "
         f"{_written(less, number, 4)} more than {against.name}: it {apart} ({_tested(tested)})."
     ]
+
+
+def _others_less(lines: Sequence[Line], compared: RunComparison, figure: str) -> str:
+    """How many of the others are below the run that all are held against, each by itself."""
+    others = [line.less.get(figure) for line in lines if line.row is not compared.against]
+    below = sum(less is not None and less.high < 0 and less.p <= BEYOND for less in others)
+    if below == 0:
+        return "no other can be told from it"
+    return f"{below} of the {len(others)} others can be told from it, each by itself"
 
 
 def _written(less: Figure, write: object, digits: int) -> str:

@@ -156,6 +156,8 @@ class Candidates:
     def facts(self) -> dict[str, str]:
         """What is traded, and the training runs behind it with their page or experiment at Comet."""
         found = {"checkpoint": self.title}
+        if self.own[0].since:
+            found["turns"] = ", ".join(f"{one.since:%Y-%m-%d}" for one in self.own)
         for candidate in self.own:
             if candidate.checkpoint.run is None:
                 continue

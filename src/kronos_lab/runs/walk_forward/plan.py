@@ -14,6 +14,7 @@ import pandas as pd
 from kronos_lab.data.settings import positive_number, switch, whole_number
 from kronos_lab.data.split import DateSplit, parse_day
 from kronos_lab.errors import InputError
+from kronos_lab.runs.console import screen
 
 FOLDS_FILE = "folds.csv"
 WINDOWS, STARTS = ("expanding", "rolling"), ("parent", "previous")
@@ -215,7 +216,6 @@ def print_folds(table: pd.DataFrame, embargo: int) -> None:
         table: see `folds_table`, with `train_windows`.
         embargo: bars between validation and the days that are forecast.
     """
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(
@@ -227,5 +227,4 @@ def print_folds(table: pd.DataFrame, embargo: int) -> None:
         ranges = {part: f"{row[f'{part}_start']} to {row[f'{part}_end']}" for part in ("train", "val", "test")}
         windows, days = f"{row['train_windows']:,}", str(row["test_days"])
         shown.add_row(str(row["fold"]), ranges["train"], windows, ranges["val"], ranges["test"], days)
-    console = Console()
-    (console if console.is_terminal else Console(width=120)).print(shown)
+    screen().print(shown)
