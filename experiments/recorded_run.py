@@ -71,11 +71,15 @@ def keep_results(runs: Sequence[Run], experiment: Path, kept: Mapping[str, Seque
     results.mkdir(exist_ok=True)
     (results / "commands.txt").write_text("\n".join(run.as_typed for run in runs) + "\n")
     for run, summary in zip(runs, summaries, strict=True):
-        text = json.dumps(summary, indent=2).replace(sys.executable, "python")
-        text = text.replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
-        (results / f"{run.kind}_{run.name}_summary.json").write_text(text + "\n")
+        text = json.dumps(summary, indent=2) + "\n"
+        (results / f"{run.kind}_{run.name}_summary.json").write_text(without_places(text))
         for file in kept.get(run.kind, ()):
-            shutil.copyfile(run.folder / file, results / file)
+            (results / file).write_text(without_places((run.folder / file).read_text()))
+
+
+def without_places(text: str) -> str:
+    """What a run wrote, without the folders of this machine."""
+    return text.replace(sys.executable, "python").replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
 
 
 def need_shared_data() -> None:

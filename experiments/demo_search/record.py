@@ -7,7 +7,6 @@ What has finished is not run again.
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from recorded_run import ENVIRONMENT, PROJECT, Run, keep_results
+from recorded_run import ENVIRONMENT, PROJECT, Run, keep_results, without_places
 
 EXPERIMENT = Path(__file__).parent
 OUTPUTS = PROJECT / "outputs"
@@ -98,9 +97,9 @@ def record() -> None:
     results = EXPERIMENT / "results"
     commands = [PARENT.typed, SEARCH, backtests, compare]
     (results / "commands.txt").write_text("\n".join(as_typed(typed) for typed in commands) + "\n")
-    shutil.copyfile(OUTPUTS / "train" / "demo_search" / "trials.csv", results / "trials.csv")
-    for file in ("comparison.csv", "summary.json"):
-        shutil.copyfile(OUTPUTS / "compare" / "demo_search" / file, results / file)
+    found, compared = OUTPUTS / "train" / "demo_search", OUTPUTS / "compare" / "demo_search"
+    for file in (found / "trials.csv", compared / "comparison.csv", compared / "summary.json"):
+        (results / file.name).write_text(without_places(file.read_text()))
 
 
 if __name__ == "__main__":
