@@ -15,7 +15,7 @@ from many_commands import run_commands
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS, CONFIGURATIONS = ROOT / "experiments", ROOT / "conf" / "experiment"
 CONFIGURED = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
-CLAIM = ("**Question.**", "**Commands", "**Expectation", "**Results", "**Verdict.**")
+CLAIM = ("**Question.**", "**Command", "**Expectation", "**Results", "**Verdict.**")
 DEMO_EFFECT, REAL_CSI500 = EXPERIMENTS / "demo_effect", EXPERIMENTS / "real_csi500_backtest"
 
 
