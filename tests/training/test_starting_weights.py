@@ -95,6 +95,7 @@ def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained
     from kronos_lab.training.attempts import Attempts
     from kronos_lab.training.export import export_model
     from kronos_lab.training.outcome import finish_training
+    from kronos_lab.training.pruning import EndWherePruned
 
     def run(name, val_end, pretrained=None, pretrained_tokenizer=None):
         pair, folder = networks(seed=2), tmp_path / "train" / name
@@ -104,7 +105,8 @@ def test_the_summary_says_which_days_the_weights_have_seen(small_market, trained
             export_model(model, folder / part)
         split = DateSplit(None, "2023-12-29", "2024-01-01", val_end, "2024-12-02", None)
         settings, attempts, data = {"name": name, "seed": 1}, Attempts(folder), finetune.make_data()
-        finish_training(folder, settings, small_market, split, weights, models, {}, attempts, data, {}, None)
+        ended = EndWherePruned({})
+        finish_training(folder, settings, small_market, split, weights, models, {}, attempts, data, {}, None, ended)
         summary = read_summary(folder)
         return folder, summary["seen_until"], summary["started_from"]
 
