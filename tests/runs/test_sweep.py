@@ -274,3 +274,17 @@ def test_what_has_nothing_to_sweep_says_so(script, tmp_path):
     words = f"error: {Path(script).name} makes no sweeps: leave out -m, and type it once for each\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_submitit_runs_jobs_as_it_would_on_a_cluster(command):
+    """With its local executor: the objective comes back, a job that fails is a row, and its line is told."""
+    launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=2")
+    done = command("-m", "x=fine,refused", "seed=3", "objective=figure", "name=s", *launcher)
+    assert done.returncode == 1 and "x=refused cannot be" in done.stderr, done.stderr
+    assert command.column("s", "status") == ["finished", "failed"]
+    assert float(command.column("s", "objective")[0]) == 4.5
+    (command.folder / "repaired").touch()
+    again = command("-m", f"resume='{command.sweep('s')}'", *launcher)
+    assert again.returncode == 0, again.stderr
+    assert command.column("s", "status") == ["finished", "finished"] and len(command.attempts("s", 0)) == 1
