@@ -56,7 +56,8 @@ class Command:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     def train(self, *arguments):
-        done = self(*self.where, *SMALL, *arguments)
+        options = [one for one in arguments if one.startswith("-")]  # come first
+        done = self(*options, *self.where, *SMALL, *(one for one in arguments if one not in options))
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -220,6 +221,23 @@ def test_ctrl_c_leaves_no_process_behind(command):
     assert process.returncode == 130 and "interrupted" in stderr
     _, alive = psutil.wait_procs(ranks, timeout=10)
     assert not alive
+
+
+@pytest.mark.slow
+def test_jobs_of_a_sweep_train_on_several_devices_each(command):
+    import pandas as pd
+
+    command.train(
+        "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "logger=csv", "name=sweep", "model.epochs=1",
+        "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
+    )  # fmt: skip
+    sweep = command.outputs / "train" / "sweep"
+    table = pd.read_csv(sweep / "sweep.csv")
+    assert list(table["status"]) == ["finished"] * 2 and list(table["seed"]) == [1, 2]
+    runs = [sweep / str(number) for number in table["job"]]
+    assert [processes(run) for run in runs] == [2, 2]
+    losses = [check_run(run)["headline"]["predictor/val_loss"] for run in runs]
+    assert list(table["objective"]) == pytest.approx(losses) and losses[0] != losses[1]
 
 
 @pytest.mark.slow
