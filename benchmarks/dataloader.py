@@ -243,7 +243,11 @@ class PandasWindows:
 
 
 def measure_memory(_: int, folder: Path, workers: int, windows: int) -> dict[str, int] | None:
-    """PSS of the parent and all its workers once they have read that many windows; None where it cannot be had."""
+    """PSS of the parent and all its workers once they have read that many windows; None where it cannot be had.
+
+    `own_pss` leaves out files from elsewhere: a library's pages are shared with whatever other processes use it, so its
+    part of them moves when those come and go.
+    """
     import multiprocessing
     import warnings
 
@@ -260,7 +264,14 @@ def measure_memory(_: int, folder: Path, workers: int, windows: int) -> dict[str
     parts = [process.memory_full_info() for process in processes]
     if not hasattr(parts[0], "pss"):
         return None
-    return {"processes": len(parts), "pss": sum(part.pss for part in parts), "rss": sum(part.rss for part in parts)}
+    own = sum(
+        part.pss
+        for process in processes
+        for part in process.memory_maps(grouped=True)
+        if not part.path.startswith("/") or part.path.startswith(str(folder.resolve()))
+    )
+    total = {"pss": sum(part.pss for part in parts), "rss": sum(part.rss for part in parts)}
+    return {"processes": len(parts), "own_pss": own, **total}
 
 
 def describe_memory(
@@ -275,8 +286,9 @@ def describe_memory(
         "bytes": bar_bytes,
         "pss_bytes": with_data["pss"],
         "rss_bytes": with_data["rss"],
-        "pss_bytes_of_a_few_stocks": without["pss"],
-        "ratio": (with_data["pss"] - without["pss"]) / bytes_of_bars,
+        "own_pss_bytes": with_data["own_pss"],
+        "own_pss_bytes_of_a_few_stocks": without["own_pss"],
+        "ratio": (with_data["own_pss"] - without["own_pss"]) / bytes_of_bars,
         "ratio_libraries_included": with_data["pss"] / bytes_of_bars,
     }
 

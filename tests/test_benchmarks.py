@@ -83,8 +83,7 @@ def test_the_memory_of_the_bars_is_measured(tmp_path: Path) -> None:
     assert record["targets"] is None
     if sys.platform == "linux":
         memory = record["memory"]
-        # Of few bars: libraries are shared with whatever else runs, and what comes and goes there moves this too.
-        assert memory["ratio"] < 2 < memory["ratio_libraries_included"]
+        assert 0.5 < memory["ratio"] < 2 < memory["ratio_libraries_included"]
 
 
 def test_training_steps_are_measured_next_to_the_plain_one(tmp_path: Path) -> None:
