@@ -7,7 +7,7 @@ Random bars are written as a market whose bars are cached already; everything af
 `Market`, `KLineDataModule`, its sampler and its `DataLoader`. Speed is on one thread and without workers, stamps and
 normalisation included, next to windows cut out of one pandas frame per stock and collated one by one. Start-up is in
 a fresh process. Memory is the proportional set size (Linux: pages that processes share count once) of the parent and
-its workers after all of the bars were read, less what the same processes take on a market of a few stocks.
+its workers after all of the bars were read, pages of libraries apart, less what they take on a market of a few stocks.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from kronos_lab.data.market import Market
 from kronos_lab.runs.console import screen
 from kronos_lab.runs.laps import Laps
 from kronos_lab.runs.summary import write_json, write_summary
-from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_file, log_image, record_of, tracked
+from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_outcome, record_of, tracked
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -87,7 +87,8 @@ def finish_backtest(
     lap("report")
     facts = {f"weights_{name}": fingerprint for name, fingerprint in weights.items()} | candidates.facts
     with tracked(logger, settings, facts_of_run(folder, market, **facts)):
-        _track(logger, folder, figures)
+        sent = [folder / REPORT_FILE, folder / METRICS_FILE]
+        log_outcome(logger, "backtest", figures, folder / FIGURES_FOLDER, sent)
         made = [file for name in _forecast_folders(folder, candidates) for file in files_to_send(folder, name)]
         log_artifact(logger, folder, "backtest", ["signals.parquet", *made], facts)
     write_summary(
@@ -184,20 +185,6 @@ def save_report(
         facts=facts,
         settings=settings,
     )
-
-
-def _track(
-    logger: "Logger",
-    folder: Path,
-    headline: Mapping[str, float],
-) -> None:
-    """Send headline figures, pictures and the report to Comet (or whatever the logger is)."""
-    logger.log_metrics({f"backtest/{name}": value for name, value in headline.items()}, step=0)
-    logger.save()  # a CSV log waits for 100 steps otherwise
-    for picture in sorted((folder / FIGURES_FOLDER).glob("*.png")):
-        log_image(logger, picture)
-    for file in (REPORT_FILE, METRICS_FILE):
-        log_file(logger, folder / file)
 
 
 def _print_headline(folder: Path, results: Results) -> None:

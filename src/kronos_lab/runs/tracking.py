@@ -4,6 +4,7 @@ Secrets come from the environment only: Comet is online exactly when COMET_API_K
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,6 +172,26 @@ def log_file(logger: "Logger", path: Path) -> None:
 
     if isinstance(logger, BackgroundCometLogger):
         logger.send(lambda experiment: experiment.log_asset(str(path), file_name=path.name))
+
+
+def log_outcome(
+    logger: "Logger", kind: str, figures: Mapping[str, float], pictures: Path, files: Sequence[Path]
+) -> None:
+    """Send what a run ends with: figures as `<kind>/<name>` but for those that are no number, pictures, files.
+
+    Args:
+        logger: of the run.
+        kind: of the run.
+        figures: by name.
+        pictures: folder of them (*.png).
+        files: what else is sent.
+    """
+    logger.log_metrics({f"{kind}/{name}": figure for name, figure in figures.items() if math.isfinite(figure)}, step=0)
+    logger.save()  # a CSV log waits for 100 steps otherwise
+    for picture in sorted(pictures.glob("*.png")):
+        log_image(logger, picture)
+    for file in files:
+        log_file(logger, file)
 
 
 def log_table(logger: "Logger", name: str, frame: "pd.DataFrame") -> None:

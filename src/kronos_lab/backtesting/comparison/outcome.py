@@ -29,7 +29,7 @@ from kronos_lab.backtesting.report.comparison_tables import (
 from kronos_lab.backtesting.report.html import write_page
 from kronos_lab.backtesting.report.wording import number, percent
 from kronos_lab.runs.console import screen
-from kronos_lab.runs.tracking import log_file, log_image, log_table
+from kronos_lab.runs.tracking import log_outcome, log_table
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -152,14 +152,8 @@ def headline(compared: RunComparison) -> dict[str, float]:
 
 def track(logger: "Logger", folder: Path, compared: RunComparison) -> None:
     """Send figures, table, pictures and page to Comet, or what of it another logger takes."""
-    figures = headline(compared)
-    logger.log_metrics({f"compare/{name}": figure for name, figure in figures.items() if np.isfinite(figure)}, step=0)
-    logger.save()  # a CSV log waits for 100 steps otherwise
+    log_outcome(logger, "compare", headline(compared), folder, [folder / PAGE_FILE, folder / TABLE_FILE])
     log_table(logger, "comparison", comparison_frame(compared).set_index("row"))
-    for picture in sorted(folder.glob("*.png")):
-        log_image(logger, picture)
-    for file in (PAGE_FILE, TABLE_FILE):
-        log_file(logger, folder / file)
 
 
 def show(folder: Path, compared: RunComparison) -> None:
