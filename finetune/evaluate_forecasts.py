@@ -106,7 +106,7 @@ def main(cfg: DictConfig) -> None:
         return
     finish_evaluation(
         folder,
-        compare(Outcome(manifest), forecasts, before, scores, settings.seed),
+        compare(Outcome(manifest, settings.level_neutral), forecasts, before, scores, settings.seed),
         settings=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
         market=market,
         models=models,

@@ -37,6 +37,13 @@ VERDICT_FIGURES = {
     "error_to_persistence_h": ("error / persistence", "{:+.4f}".format, False),
 }
 
+# Of ranks: of forecasts with where prices stand in their lookback. Few finetunes mean to learn as much of it.
+NOTEWORTHY_LEVEL_CORRELATION = 0.3
+LEVEL_NEUTRAL = (
+    "evaluation.level_neutral=true: forecasts rank the names without their part that where the last close stands in "
+    "its lookback explains"
+)
+
 STRATIFIED = "forecast.stratified=true: no CRPS and no coverage, which need independent paths"
 
 
@@ -152,12 +159,14 @@ def compare(
             "pairs": len(manifest),
             "paths": finetuned.return_SPK.shape[1],
             "horizon": outcome.horizon,
+            "level_neutral": outcome.level_neutral,
             "first_day": str(manifest.days[0]),
             "last_day": str(manifest.days[-1]),
         },
         verdict="" if difference is None or parent is None else _verdict(table[difference], parent[0], outcome.horizon),
         notes=[
             *([] if finetuned.independent else [STRATIFIED]),
+            *_notes_on_level(means[FINETUNED]["level_correlation"], outcome),
             *_notes(len(daily), _known_days(daily, FINETUNED, "rank_ic_h"), manifest.unit, unsure),
         ],
     )
@@ -180,9 +189,22 @@ def _notes(days: int, ranked: int, unit: str, unsure: Callable[[int], str]) -> l
     return notes
 
 
+def _notes_on_level(correlation: float, outcome: Outcome) -> list[str]:
+    if outcome.level_neutral:
+        return [f"{LEVEL_NEUTRAL} (rank correlation {correlation:+.2f})"]
+    if not abs(correlation) >= NOTEWORTHY_LEVEL_CORRELATION:  # which may be no number
+        return []
+    towards = "a pull to its mean, if no reversal was learned" if correlation < 0 else "a push away from its mean"
+    return [
+        f"forecasts over {outcome.horizon} bars lean on where the last close stands in its lookback (rank correlation "
+        f"{correlation:+.2f}): {towards}; evaluation.level_neutral=true ranks the names without it"
+    ]
+
+
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Columns in the order one reads them, each figure with its interval behind it."""
-    figures = ["rank_ic_1", "rank_ic_h", "best_tenth", "best_tenth_excess", "crps", "coverage", *RATIOS]
+    ranks = ["rank_ic_1", "rank_ic_h", "best_tenth", "best_tenth_excess", "level_correlation"]
+    figures = [*ranks, "crps", "coverage", *RATIOS]
     wanted = [f"{figure}{part}" for figure in figures for part in ("", "_low", "_high", "_t", "_p", "_ideal")]
     return table.reindex(columns=[name for name in wanted if name in table.columns]).astype(np.float64)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from kronos_lab.evaluation.calibration import covered, fair_crps
 from kronos_lab.evaluation.close_paths import ClosePaths
 from kronos_lab.evaluation.manifest import Manifest
+from kronos_lab.evaluation.neutral import neutralised
 from kronos_lab.evaluation.ranking import SMALLEST_CROSS_SECTION, daily_correlation
 
 BEST_SHARE = 0.1  # of the names of a day
@@ -31,9 +32,12 @@ class Outcome:
 
     Attributes:
         manifest: the pairs.
+        level_neutral: whether forecasts rank the names without what a day's least squares on `Manifest.level_S`
+            explains of them.
     """
 
     manifest: Manifest
+    level_neutral: bool = False
 
     @property
     def horizon(self) -> int:
@@ -67,17 +71,21 @@ class Outcome:
         """
         return_1_SP, return_h_SP = (paths.returns(k).astype(np.float64) for k in (1, self.horizon))
         unknown_S = np.full(len(self.manifest), np.nan)
-        figures = self._of_scores(return_1_SP.mean(axis=1), return_h_SP.mean(axis=1))
-        figures |= {
+        mean_1_S, mean_h_S = return_1_SP.mean(axis=1), return_h_SP.mean(axis=1)
+        figures = self._of_scores(self._score_LN(mean_1_S), self._score_LN(mean_h_S)) | {
+            "level_correlation": daily_correlation(
+                self.manifest.frame(mean_h_S), self.manifest.frame(self.manifest.level_S), "rank"
+            ),
             "crps": fair_crps(return_h_SP, self.close_return_h_S) if paths.independent else unknown_S,
             "coverage": covered(return_h_SP, self.close_return_h_S) if paths.independent else unknown_S,
-            **self._errors(return_1_SP.mean(axis=1), return_h_SP.mean(axis=1)),
+            **self._errors(mean_1_S, mean_h_S),
         }
         return self._by_day(figures)
 
     def of_scores(self, score_S: np.ndarray) -> pd.DataFrame:
-        """Daily figures of scores without a unit: ranks alone."""
-        return self._by_day(self._of_scores(score_S, score_S))
+        """Daily figures of scores without a unit, as they are: ranks alone."""
+        score_LN = self.manifest.frame(score_S)
+        return self._by_day(self._of_scores(score_LN, score_LN))
 
     def of_persistence(self) -> pd.DataFrame:
         """Daily figures of the forecast that nothing moves; it ranks nobody, and the CRPS of a point is its error."""
@@ -89,17 +97,19 @@ class Outcome:
         """Daily label of all names in equal parts."""
         return self._by_day({"best_tenth": self.label_h_S})
 
-    def _of_scores(self, score_1_S: np.ndarray, score_h_S: np.ndarray) -> dict[str, np.ndarray | pd.Series]:
-        rank_ic = {
-            name: daily_correlation(self.manifest.frame(score_S), self.manifest.frame(label_S), "rank")
-            for name, score_S, label_S in (
-                ("rank_ic_1", score_1_S, self.label_1_S),
-                ("rank_ic_h", score_h_S, self.label_h_S),
-            )
+    def _score_LN(self, forecast_S: np.ndarray) -> pd.DataFrame:
+        score_LN = self.manifest.frame(forecast_S)
+        return neutralised(score_LN, [self.manifest.frame(self.manifest.level_S)]) if self.level_neutral else score_LN
+
+    def _of_scores(self, score_1_LN: pd.DataFrame, score_h_LN: pd.DataFrame) -> dict[str, np.ndarray | pd.Series]:
+        label_1_LN, label_h_LN = self.manifest.frame(self.label_1_S), self.manifest.frame(self.label_h_S)
+        best_L = best_names_return(score_h_LN, label_h_LN)
+        return {
+            "rank_ic_1": daily_correlation(score_1_LN, label_1_LN, "rank"),
+            "rank_ic_h": daily_correlation(score_h_LN, label_h_LN, "rank"),
+            "best_tenth": best_L,
+            "best_tenth_excess": best_L - label_h_LN.where(score_h_LN.notna()).mean(axis=1),
         }
-        best_L = best_names_return(self.manifest.frame(score_h_S), self.manifest.frame(self.label_h_S))
-        all_L = self.manifest.mean_by_day(np.where(np.isfinite(score_h_S), self.label_h_S, np.nan))
-        return {**rank_ic, "best_tenth": best_L, "best_tenth_excess": best_L - all_L}
 
     def _errors(self, forecast_1_S: np.ndarray, forecast_h_S: np.ndarray) -> dict[str, np.ndarray]:
         return {

@@ -159,6 +159,17 @@ class Manifest:
         """Adjusted close of the signal day, float64."""
         return self.bars.values_MF[self.row_S, FIELDS.index("close")].astype(np.float64)
 
+    @cached_property
+    def level_S(self) -> np.ndarray:
+        """Where the last close stands in its lookback, in deviations from the mean: about what a model sees, float64.
+
+        0 where nothing moved.
+        """
+        lookback = np.arange(1 - self.windows.lookback, 1)
+        close_SW = self.bars.values_MF[self.row_S[:, None] + lookback, FIELDS.index("close")].astype(np.float64)
+        deviation_S = close_SW.std(axis=1)
+        return (close_SW[:, -1] - close_SW.mean(axis=1)) / np.where(deviation_S > 0, deviation_S, 1.0)
+
     def open_to_open_return(self, horizon: int) -> np.ndarray:
         """The label of the ranking figures, see `ranking.open_to_open_return`: float64 [S], NaN without one."""
         return self._forward_return("open", entry=1, horizon=horizon)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kronos_lab.data.settings import switch
 from kronos_lab.evaluation.close_paths import PathSettings
 from kronos_lab.evaluation.manifest import ManifestSize
 from kronos_lab.forecasting.forecaster import Forecaster, Precision
@@ -23,6 +24,7 @@ class EvaluationSettings:
         paths: per pair.
         seed: of paths, random scores and bootstrap.
         batch_size: upper bound on series × paths at once.
+        level_neutral: see `Outcome`.
         forecast: what `conf/forecast/default.yaml` holds.
 
     Raises:
@@ -34,6 +36,7 @@ class EvaluationSettings:
     paths: int
     seed: int
     batch_size: int
+    level_neutral: bool
     forecast: Mapping[str, Any]
     path_settings: PathSettings = field(init=False)
 
@@ -41,6 +44,7 @@ class EvaluationSettings:
         """Read what has a form of its own, and refuse what makes no sense."""
         self.validation_size.check("evaluation.validation")
         self.test_size.check("evaluation.test")
+        switch("evaluation.level_neutral", self.level_neutral)
         settings = PathSettings(configured_sampling(self.forecast), self.paths, self.seed, self.batch_size)
         object.__setattr__(self, "path_settings", settings)
 

@@ -77,7 +77,7 @@ class ForecastValidation(Callback):
                 f"monitor={name} needs {SMALLEST_CROSS_SECTION} names a day to rank, universe "
                 f"{data.universe} has {manifest.names_per_day}: choose val_crps"
             )
-        self._outcome = Outcome(manifest)
+        self._outcome = Outcome(manifest, self.settings.level_neutral)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forecast, and log what came out: equal on every rank.

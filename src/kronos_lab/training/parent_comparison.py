@@ -103,7 +103,7 @@ class ParentComparison:
         finetuned = forecast(copy.deepcopy((tokenizer, predictor)))
         if rank() != 0:
             return None
-        comparison = compare(Outcome(manifest), finetuned, before, {}, self.settings.seed)
+        comparison = compare(Outcome(manifest, self.settings.level_neutral), finetuned, before, {}, self.settings.seed)
         comparison = replace(comparison, notes=[*comparison.notes, *self._may_know(manifest.days[0])])
         publish_comparison(folder, comparison)
         log_table(logger, "evaluation", comparison.table)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos_lab.backtesting.scores.cross_section import CrossSection, neutralised, ranked, winsorised
+from kronos_lab.backtesting.scores.cross_section import CrossSection, ranked, winsorised
 from kronos_lab.backtesting.scores.exposures import exposures, log_liquidity, market_beta, wide
 from kronos_lab.errors import InputError
+from kronos_lab.evaluation.neutral import neutralised
 
 NONE: dict[str, Any] = {
     "winsorise": None,
