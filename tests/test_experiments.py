@@ -90,11 +90,13 @@ def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> N
     seeds = [(market, seed) for market in record.MARKETS for seed in record.SEEDS]
     runs = [run for market, seed in seeds for run in record.runs_of(market, seed)]
     written = (DEMO_EFFECT / "results" / "commands.txt").read_text().splitlines()
-    assert written == [run.as_typed for run in runs]
+    assert written == [run.as_typed for run in [*runs, *record.validations()]]
+    validated = pd.read_csv(DEMO_EFFECT / "results" / "validation.csv")
+    assert list(validated.run) == [run.name for run in record.validations()]
     figures = pd.read_csv(DEMO_EFFECT / "results" / "figures.csv")
     shown = figures[figures.row == "finetuned"]
     assert list(zip(shown.market, shown.seed, strict=True)) == seeds
-    assert not figures.changed.any() and figures.revision.str.fullmatch("[0-9a-f]{40}").all()
+    assert not figures.changed.any() and figures.revision.str.fullmatch("[0-9a-f]{40}( [0-9a-f]{40})*").all()
 
 
 def test_runs_of_the_demo_effect_are_not_taken_for_others(record: ModuleType, tmp_path: Path, monkeypatch) -> None:

@@ -227,3 +227,35 @@ def test_paths_that_are_not_independent_have_no_crps_and_no_coverage(outcome):
     pd.testing.assert_series_equal(of_stratified.drop(unknown), of_plain.drop(unknown))
     assert of_stratified[unknown].isna().all() and of_plain[unknown].notna().all()
     assert stratified.notes[0].startswith("forecast.stratified=true: no CRPS") and not plain.notes
+
+
+def test_forecasts_that_are_pulled_to_the_mean_of_their_lookback(outcome):
+    """They are said to be, and rank the names without it where that is asked for; errors stay what they are."""
+    from dataclasses import replace
+
+    from kronos_lab.evaluation.comparison import compare
+    from kronos_lab.evaluation.neutral import neutralised
+
+    manifest, drawn = outcome.manifest, paths_like(outcome, 0.5)
+    pull_S = 0.1 * manifest.level_S
+    pulled = replace(drawn, return_SPK=(drawn.return_SPK - pull_S[:, None, None]).astype(np.float32))
+    as_it_is, neutral = (
+        compare(replace(outcome, level_neutral=neutral), pulled, None, {}, seed=3) for neutral in (False, True)
+    )
+    plain = compare(outcome, drawn, None, {}, seed=3)
+    assert not plain.notes and abs(plain.table.loc["finetuned", "level_correlation"]) < 0.2
+    correlation = as_it_is.table.loc["finetuned", "level_correlation"]
+    assert correlation < -0.8 and neutral.table.loc["finetuned", "level_correlation"] == correlation
+    assert f"(rank correlation {correlation:+.2f}): a pull to its mean" in as_it_is.notes[0]
+    assert neutral.notes == [line for line in neutral.notes if line.startswith("evaluation.level_neutral=true")] != []
+
+    score_LN = manifest.frame(pulled.returns(HORIZON).astype(float).mean(axis=1))
+    expected = daily_correlation(
+        neutralised(score_LN, [manifest.frame(manifest.level_S)]), manifest.frame(outcome.label_h_S), "rank"
+    )
+    ranks = {name: one.table.loc["finetuned", "rank_ic_h"] for name, one in (("plain", plain), ("neutral", neutral))}
+    assert ranks["neutral"] == pytest.approx(expected.mean())
+    assert as_it_is.table.loc["finetuned", "rank_ic_h"] < 0.5 * ranks["neutral"]
+    assert ranks["neutral"] == pytest.approx(ranks["plain"], rel=0.1)
+    errors = ["crps", "coverage", "error_to_persistence_1", "error_to_persistence_h"]
+    pd.testing.assert_series_equal(neutral.table.loc["finetuned", errors], as_it_is.table.loc["finetuned", errors])

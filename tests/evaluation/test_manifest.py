@@ -128,6 +128,15 @@ def test_variances_are_those_of_the_closes(small_market):
         assert len(before) == LOOKBACK - 1 and historical_S[n] == pytest.approx((before**2).mean(), rel=1e-4)
 
 
+def test_the_level_of_a_price_is_where_its_last_close_stands_in_the_lookback(small_market):
+    manifest = make(small_market, universe="csi800")
+    close_LN = small_market.wide(["close"], small_market.symbols("csi800"), end=END)["close"]
+    for n in range(0, len(manifest), 397):
+        seen = close_LN[manifest.symbol_S[n]].loc[: manifest.stamp_S[n]].dropna().iloc[-LOOKBACK:]
+        level = (seen.iloc[-1] - seen.mean()) / seen.std(ddof=0)
+        assert manifest.level_S[n] == pytest.approx(level, abs=1e-4)
+
+
 def test_signals_may_end_before_their_labels(small_market):
     from kronos_lab.evaluation.manifest import Manifest, ManifestSize
     from kronos_lab.runs.provenance import WindowSettings
