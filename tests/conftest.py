@@ -1,4 +1,4 @@
-"""The small market that tests of every part read."""
+"""The small market that tests of every part read, and which files go to one process."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # Helpers that assert, so that what they say shows both sides as in a test.
 pytest.register_assert_rewrite("backtest_commands", "checked_bars", "many_commands", "train_command")
 
-
 # Folders whose files share fixtures that take long to make.
 ONE_PROCESS = {"tests/backtesting/commands"}
 
@@ -25,6 +24,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
     """With `--dist loadfile`, tests of such a folder stay together as those of one file do."""
     if config.getoption("dist") != "loadfile":
         return None
+    assert all((config.rootpath / folder).is_dir() for folder in ONE_PROCESS), "one of them has moved"
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileOrFolder(LoadFileScheduling):

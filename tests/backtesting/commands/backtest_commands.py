@@ -138,9 +138,9 @@ def messages_of(folder: Path) -> str:
         return files.read("messages.json").decode()
 
 
-def metrics_of(runs: dict[str, Any], name: str) -> dict[str, Any]:
-    return json.loads((finished(runs, name) / "metrics.json").read_text())
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
 
 
-def summary_of(runs: dict[str, Any], name: str) -> dict[str, Any]:
-    return json.loads((finished(runs, name) / "summary.json").read_text())
+def summary_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())

@@ -1,7 +1,5 @@
 """A backtest's calibration: of a sample of what is traded, forecast once."""
 
-import json
-
 import pandas as pd
 import pytest
 from backtest_commands import finished, metrics_of
@@ -20,7 +18,7 @@ def test_calibration_is_of_a_sample_of_what_is_traded_as_learned_and_as_traded(r
     signals = pd.read_parquet(folder / "signals.parquet")[["date", "symbol"]]
     pairs = list(zip(sample.stamp_S, sample.symbol_S, strict=True))
     assert len(pairs) == 20 and set(pairs) < set(signals.itertuples(index=False, name=None))
-    calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
+    calibration = metrics_of(folder)["calibration"]
     assert calibration["sample"]["fingerprint"] == sample.fingerprint
     assert calibration["model"]["sampling"] == {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "stratified": False}
     assert calibration["trading"]["sampling"] == {"temperature": 0.6, "top_p": 0.9, "top_k": 0, "stratified": False}
@@ -42,10 +40,10 @@ def test_calibration_is_of_a_sample_of_what_is_traded_as_learned_and_as_traded(r
 
 
 def test_the_sample_is_forecast_once_and_not_where_none_is_asked_for(runs):
-    first, again = (metrics_of(runs, name)["calibration"] for name in ("csi300", "cheaper"))
+    first, again = (metrics_of(finished(runs, name))["calibration"] for name in ("csi300", "cheaper"))
     assert f"batches were made by {finished(runs, 'csi300') / 'calibration'}\n" in runs["cheaper"]["out"]
     assert first == again
     without = finished(runs, "all")
-    assert "calibration" not in json.loads((without / "metrics.json").read_text())
+    assert "calibration" not in metrics_of(without)
     assert not (without / "calibration").exists() and not (without / "figures" / "calibration.png").exists()
     assert "<h2>Calibration</h2>" not in (without / "report.html").read_text()

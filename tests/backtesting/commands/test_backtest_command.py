@@ -16,7 +16,7 @@ def test_a_run_leaves_everything_in_its_folder(runs, small_market):
     portfolio = pd.read_parquet(folder / "portfolio.parquet")
     assert portfolio["date"].iloc[0] == pd.Timestamp("2024-12-03")  # the day after the first signal
     assert portfolio["date"].iloc[-1] == small_market.calendar[-1]
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = summary_of(folder)
     assert summary["kind"] == "backtest"
     assert summary["market"]["fingerprint"] == small_market.fingerprint
     assert set(summary["weights"]) == {"predictor", "tokenizer"}
@@ -46,14 +46,14 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
     assert [line["run"] for line in lines] == [f"backtest/{name}" for name in COMMANDS]  # none of what was refused
     counted = {}
     for name, line in zip(COMMANDS, lines, strict=True):
-        trials = metrics_of(runs, name)["trials"]
+        trials = metrics_of(finished(runs, name))["trials"]
         counted[name] = trials["trials"]
         assert line["sharpe"] == trials["sharpe_ratio"]
     assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1, "turns": 5}
     said = {name: " ".join(runs[name]["out"].split()) for name in COMMANDS}  # lines are broken at 120 letters
     assert "Probabilistic Sharpe ratio" in said["csi300"] and "one of at least 2 trials" in said["cheaper"]
     assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()
-    headline = summary_of(runs, "cheaper")["headline"]
+    headline = summary_of(finished(runs, "cheaper"))["headline"]
     assert headline["trials"] == 2 and 0 <= headline["annual_return_percentile"] <= 100
 
 
@@ -75,20 +75,20 @@ def test_the_screen_says_what_was_used_and_what_came_out(runs):
 
 def test_the_comet_archive_holds_the_figures_and_the_report(runs):
     messages = messages_of(finished(runs, "csi300"))
-    metrics = metrics_of(runs, "csi300")
+    metrics = metrics_of(finished(runs, "csi300"))
     assert "backtest/rank_ic_1d" in messages
     assert str(metrics["excess"]["index"]["with_cost"]["annual_return"])[:12] in messages
     shards = [f"{made}/rank-000-shard-00000.parquet" for made in ("forecasts", "calibration/model")]
     for file in ("report.html", "metrics.json", "equity", "signals.parquet", *shards):
         assert file in messages
-    summary = summary_of(runs, "csi300")
+    summary = summary_of(finished(runs, "csi300"))
     assert (finished(runs, "csi300") / "comet" / summary["comet"]["archive"]).is_file()
     for fact in (summary["git"]["revision"], summary["market"]["fingerprint"], summary["weights"]["predictor"]):
         assert f'"value":"{fact}"' in messages
 
 
 def test_all_is_compared_with_equal_weight_alone(runs):
-    metrics = metrics_of(runs, "all")
+    metrics = metrics_of(finished(runs, "all"))
     assert list(metrics["excess"]) == ["equal_weight"]
     assert "excess over the price index" not in (finished(runs, "all") / "report.html").read_text()
     assert "excess over the price index" in (finished(runs, "csi300") / "report.html").read_text()
@@ -108,6 +108,6 @@ def test_scores_are_traded_as_they_were_treated(runs):
     signals = pd.read_parquet(finished(runs, "all") / "signals.parquet")
     days = signals.groupby("date")["score"]
     assert (days.min() == -0.5).all() and (days.max() == 0.5).all()
-    summary = summary_of(runs, "all")
+    summary = summary_of(finished(runs, "all"))
     assert summary["config"]["signal"]["which"] == "mean"
     assert "neutralise ('beta', 'liquidity')" in html.unescape((finished(runs, "all") / "report.html").read_text())

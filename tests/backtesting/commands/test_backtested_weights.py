@@ -1,20 +1,18 @@
 """Whose forecasts a backtest trades: a finetune beside its parent, an ensemble, weights that take turns."""
 
-import json
-
 import pandas as pd
-from backtest_commands import finished, messages_of, metrics_of
+from backtest_commands import finished, messages_of, metrics_of, summary_of
 
 
 def test_what_was_finetuned_stands_beside_its_parent(runs):
     """The parent's row is what a backtest of the parent itself says."""
     folder = finished(runs, "finetuned")
-    baselines = json.loads((folder / "metrics.json").read_text())["baselines"]
+    baselines = metrics_of(folder)["baselines"]
     assert list(baselines) == ["this signal", "its parent"]
-    parent = metrics_of(runs, "csi300")["baselines"]["this signal"]
+    parent = metrics_of(finished(runs, "csi300"))["baselines"]["this signal"]
     assert baselines["its parent"]["excess"] == parent["excess"]
     assert baselines["its parent"]["rank_ic"] == parent["rank_ic"] != baselines["this signal"]["rank_ic"]
-    assert set(json.loads((folder / "summary.json").read_text())["weights"]) == {
+    assert set(summary_of(folder)["weights"]) == {
         "predictor", "tokenizer", "predictor_parent", "tokenizer_parent"
     }  # fmt: skip
     assert "batches were made by" in runs["finetuned"]["out"]  # the parent's: other runs traded it
@@ -56,10 +54,11 @@ def test_weights_that_take_turns_forecast_their_own_days(runs):
     assert {path.name for path in folder.glob("forecasts*")} == {"forecasts_1", "forecasts_2"}  # none of 2025-03
     assert [read_manifest(folder / f"forecasts_{n}")["batch_plan"]["seed"] for n in (1, 2)] == [100, 100]
     pairs = [read_manifest(folder / f"calibration_{n}" / TRADING)["batch_plan"]["series"] for n in (1, 2)]
-    calibration = json.loads((folder / "metrics.json").read_text())["calibration"]
+    calibration = metrics_of(folder)["calibration"]
     assert min(pairs) > 0 and sum(pairs) == calibration["sample"]["pairs"] == 20
     of_first, of_second = (
-        metrics_of(runs, name)["calibration"][TRADING]["returns"]["4"]["crps"] for name in ("csi300", "finetuned")
+        metrics_of(finished(runs, name))["calibration"][TRADING]["returns"]["4"]["crps"]
+        for name in ("csi300", "finetuned")
     )
     mixed = calibration[TRADING]["returns"]["4"]["crps"]["mean"]
     assert mixed not in (of_first["mean"], of_second["mean"])

@@ -1,14 +1,13 @@
 """`python backtest/compare_runs.py` as people type it."""
 
 import html
-import json
 import re
 import shutil
 from typing import Any
 
 import pandas as pd
 import pytest
-from backtest_commands import finished, messages_of, metrics_of
+from backtest_commands import finished, messages_of, metrics_of, summary_of
 
 from many_commands import assert_refused, run_commands
 
@@ -64,7 +63,7 @@ def test_backtests_stand_beside_each_other(runs, compared):
     assert len(set(table["table"])) == 3 and "exchange.open_cost 0" in table.loc["cheaper", "unlike_table_1"]
     assert "other days, 2024-06-20 to 2024-06-25" in table.loc["before", "unlike_table_1"]
     for name in table.index:
-        metrics = metrics_of(runs, name)
+        metrics = metrics_of(finished(runs, name))
         of_report = metrics["ranking"]["open_to_open"]["1"]["rank_ic"]
         excess = metrics["excess"]["equal_weight"]["with_cost"]
         assert table.loc[name, "rank_ic_1"] == pytest.approx(of_report["mean"])
@@ -76,14 +75,14 @@ def test_backtests_stand_beside_each_other(runs, compared):
         name: pd.read_parquet(finished(runs, name) / "portfolio.parquet").set_index("date")["net_return"]
         for name in ("csi300", "cheaper")
     }
-    per_year = metrics_of(runs, "csi300")["sessions_per_year"]
+    per_year = metrics_of(finished(runs, "csi300"))["sessions_per_year"]
     assert table.loc["cheaper", "return_less"] == pytest.approx((net["cheaper"] - net["csi300"]).mean() * per_year)
     assert table.loc["cheaper", "rank_ic_1_less"] == 0  # the same forecasts
     page = (folder / "comparison.html").read_text()
     outside_pictures = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
     assert not re.search(r"https?://|<script|<link", outside_pictures) and "nan" not in outside_pictures.lower()
     assert page.count("data:image/svg+xml;base64,") == 2 and (folder / "equity.png").exists()
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = summary_of(folder)
     assert summary["kind"] == "compare" and summary["luck"]["trials"] >= 4  # csi300, cheaper, finetuned, ensemble
     assert summary["verdict"][0] in html.unescape(page)
     said = messages_of(folder)
@@ -93,7 +92,7 @@ def test_backtests_stand_beside_each_other(runs, compared):
 def test_runs_are_found_by_pattern_and_by_sweep(runs, compared):
     for name in ("against", "sweep"):
         assert compared[name]["code"] == 0 and not compared[name]["err"], compared[name]["err"]
-    summary = json.loads((runs["folder"] / "compare" / "against" / "summary.json").read_text())
+    summary = summary_of(runs["folder"] / "compare" / "against")
     assert summary["against"] == "csi300"
     assert list(summary["weights"]) == ["ensemble", "cheaper", "finetuned", "csi300"]
     assert list((runs["folder"] / "compare" / "against" / "csv").rglob("metrics.csv"))

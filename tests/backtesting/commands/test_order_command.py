@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from backtest_commands import PREDICTOR, SMALL, finished
+from backtest_commands import PREDICTOR, SMALL, finished, summary_of
 
 from many_commands import assert_refused, run_commands
 
@@ -84,7 +84,7 @@ def test_orders_of_an_evening_are_what_the_backtest_did_the_next_morning(runs, o
     signals = pd.read_parquet(finished(runs, "csi300") / "signals.parquet").query("date == @evening")
     scores = {name["symbol"]: name["score"] for name in content["target"] if name["score"] is not None}
     assert scores == pytest.approx(signals.set_index("symbol")["score"][list(scores)].to_dict(), abs=1e-6)
-    assert json.loads((folder / "summary.json").read_text())["kind"] == "orders"
+    assert summary_of(folder)["kind"] == "orders"
     out = orders["evening"]["out"]
     assert str(folder / "orders.csv") in out and f"for {morning:%Y-%m-%d}" in out and "is over" not in out
 

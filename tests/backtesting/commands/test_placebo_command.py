@@ -1,9 +1,8 @@
 """`python backtest/run_placebos.py` as people type it."""
 
-import json
-
 import pandas as pd
 import pytest
+from backtest_commands import summary_of
 
 from many_commands import assert_refused
 
@@ -17,7 +16,7 @@ def test_placebos_see_what_is_there(runs, placebos):
         assert "the machinery sees what is there" in placebos[name]["out"]
         assert ("shuffled within the day, 2 times: mean rank IC" in placebos[name]["out"]) == bool(shuffled)
     own = pd.read_csv(runs["folder"] / "placebos" / "named" / "placebos.csv", index_col="scores").loc["this signal"]
-    headline = json.loads((runs["folder"] / "backtest" / "csi300" / "summary.json").read_text())["headline"]
+    headline = summary_of(runs["folder"] / "backtest" / "csi300")["headline"]
     assert own["excess"] == pytest.approx(headline["excess_equal_weight_with_cost"], rel=1e-5)
 
 
