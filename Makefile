@@ -38,7 +38,8 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
 
-# Two files at a time, on one thread each; of one file the tests share what is expensive to make.
+# Two files at a time, on one thread each; of one file, or a folder that tests/conftest.py names, the tests share what is
+# expensive to make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-fast: env

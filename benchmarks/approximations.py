@@ -10,7 +10,6 @@ to the exact forecast.
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -18,24 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from benchmark_commands import RESULTS, add_series_arguments, save_record, settings_of
 from torch import Tensor
 
 if TYPE_CHECKING:
     from kronos_lab.forecasting.series_batches import Series
 
-RESULTS = Path(__file__).resolve().parent / "results"
 CLOSE = 3
 
 
 def main() -> None:
     """Measure what the command line asks for; print and save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", help="run folder, model folder or Hub id; else --model with random weights")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--file", type=Path, help="Parquet or CSV of bars; else random walks")
-    parser.add_argument("--series", type=int, default=64)
-    parser.add_argument("--context", type=int, default=480)
-    parser.add_argument("--horizon", type=int, default=96)
+    add_series_arguments(parser, model="mini", series=64, context=480, horizon=96)
     parser.add_argument("--paths", type=int, default=5)
     parser.add_argument("--max-context", type=int, default=512)
     parser.add_argument("--hops", type=lambda text: [int(n) for n in text.split(",")], default=[16, 64, 128])
@@ -58,12 +52,11 @@ def main() -> None:
     ways["bfloat16"] = forecast(options, series, precision="bfloat16")
     rows = [{"way": name, **compare(exact, found)} for name, found in ways.items()]
     record = {
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "settings": settings_of(options),
         "machine": machine.describe(torch.device(options.device), options.threads),
         "rows": rows,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    save_record(record, options.output)
     for row in rows:
         print(
             ", ".join(

@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from benchmark_commands import RESULTS, save_record
 from machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).resolve().parent / "results"
 STAGES = ("load", "predict", "predict for calibration", "signals", "simulation", "statistics", "report")
 FORECASTING = ("predict", "predict for calibration")
 TARGETS = {"simulation and statistics": 90.0, "report": 10.0}  # seconds on two cores
@@ -58,8 +58,7 @@ def main() -> None:
         "largest_resident_gib": round(memory, 2),
     }
     show(record)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    save_record(record, options.output)
     print(f"\nwritten to {options.output}")
 
 

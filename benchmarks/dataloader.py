@@ -20,19 +20,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from benchmark_commands import RESULTS, save_record
 from own_process import in_own_process
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
     from kronos_lab.data.datamodule import KLineDataModule
 
-RESULTS = Path(__file__).resolve().parent / "results"
 LOOKBACK, HORIZON = 90, 10
 SESSIONS_PER_YEAR = 242
 FEW_STOCKS = 20  # their bars are nothing beside the libraries
-STOCKS_IN_FRAMES = 200  # as many as the reference needs not to read the same few again and again
 BATCH = 50  # of the measurements of memory and start-up: the default of a run
 PAGE = 4096
 TARGETS = {"windows_per_cpu_s": 100_000, "startup_seconds": 5.0, "memory_ratio": 1.2}
@@ -67,8 +63,7 @@ def main() -> None:
         without = in_own_process(measure_memory, few, options.workers, windows)
         record["memory"] = describe_memory(with_data, without, bar_bytes, options.workers)
     record["targets"] = TARGETS if checked else None
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    save_record(record, options.output)
     show(record)
     print(f"saved {options.output}")
     if checked:
@@ -151,11 +146,12 @@ def measure_speed(
     """Windows per second at each batch size, and those of pandas frames, turn by turn."""
     import machine
     import torch
+    from pandas_windows import PandasWindows
 
     torch.set_num_threads(1)
     data = open_data(folder)
     index = data.windows("train")
-    reference = PandasWindows(index.bars, data.clip)
+    reference = PandasWindows(index.bars, LOOKBACK, HORIZON, data.clip)
     rng, width = np.random.default_rng(0), index.width
     starts_of = {
         name: rng.integers(0, len(frame) - width + 1, reference_windows // len(reference.frames) + 1)
@@ -208,38 +204,6 @@ def open_data_again(data: "KLineDataModule", batch_size: int, windows_per_epoch:
     """The same windows in other batches."""
     data.batch_size, data.windows_per_epoch = batch_size, windows_per_epoch
     return data
-
-
-class PandasWindows:
-    """The usual way: one frame per stock with its stamps as columns, windows cut out and normalised one by one."""
-
-    def __init__(self, bars: Any, clip: float) -> None:
-        import pandas as pd
-
-        from kronos_lab.data.bars import FIELDS
-        from kronos_lab.data.time_features import TIME_FEATURES
-
-        self.fields, self.stamps, self.clip = list(FIELDS), list(TIME_FEATURES), clip
-        self.frames: dict[str, pd.DataFrame] = {}
-        for n in range(min(len(bars.symbols), STOCKS_IN_FRAMES)):
-            rows = slice(int(bars.offsets[n]), int(bars.offsets[n + 1]))
-            frame = pd.DataFrame(np.array(bars.values_MF[rows]), columns=self.fields)
-            stamps = bars.calendar[bars.position_M[rows]]
-            self.frames[str(n)] = frame.assign(**{name: getattr(stamps, name) for name in self.stamps})
-
-    def window(self, frame: "pd.DataFrame", start: int) -> tuple[np.ndarray, np.ndarray]:
-        """Normalised bars and stamps of one window."""
-        cut = frame.iloc[start : start + LOOKBACK + HORIZON + 1]
-        bars = cut[self.fields].to_numpy(dtype=np.float32)
-        stamps = cut[self.stamps].to_numpy(dtype=np.float32)
-        past = bars[:LOOKBACK]
-        return np.clip((bars - past.mean(axis=0)) / (past.std(axis=0) + 1e-5), -self.clip, self.clip), stamps
-
-    def batch(self, windows: list[tuple[str, int]]) -> list["Tensor"]:
-        """Windows given by stock and first row, collated."""
-        from torch.utils.data import default_collate
-
-        return default_collate([self.window(self.frames[name], start) for name, start in windows])
 
 
 def measure_memory(_: int, folder: Path, workers: int, windows: int) -> dict[str, int] | None:

@@ -11,7 +11,6 @@ every row under benchmarks/results/.
 """
 
 import argparse
-import json
 import multiprocessing as mp
 import sys
 import time
@@ -19,10 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmark_commands import RESULTS, save_record
 from own_process import in_own_process, in_own_processes
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 WARM_UP_SERIES = 2  # on a CPU; on a GPU a whole batch, whose shapes choose the kernels
 SAME_TOKENS = 1e-3  # of a lookback's standard deviation: less is rounding, another token is far more
 
@@ -109,8 +108,7 @@ def main() -> None:
         for devices in options.devices:
             print(f"measuring {work.title()}, on {devices} device(s)", file=sys.stderr)
             record["rows"].append(measure(work, settings, devices))
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(record, indent=2) + "\n")
+            save_record(record, output)
     show(record)
     print(f"saved {output}")
     for row in record["rows"]:
@@ -182,6 +180,7 @@ def measure_shard(rank: int, work: Work, settings: Settings, devices: int, barri
     """One device's part of a row; the first device, alone, is compared with the recomputing decoder."""
     import machine
     import torch
+    from recomputing_forecaster import Reference
     from synthetic import load_random_models, random_series
 
     from kronos_lab.forecasting.forecaster import Forecaster
@@ -239,35 +238,6 @@ def measure_shard(rank: int, work: Work, settings: Settings, devices: int, barri
         found["ratio"], found["ratios"] = machine.median(per_series), per_series
         found["same_tokens"] = reference.deviation(timed[:compare]) < SAME_TOKENS
     return found
-
-
-class Reference:
-    """The same series through the recomputing decoder."""
-
-    def __init__(self, tokenizer: Any, predictor: Any, series: list[Any], max_context: int) -> None:
-        import torch
-        from recomputing_forecaster import RecomputingForecaster
-
-        from kronos_lab.forecasting.token_sampling import Sampling
-
-        self._forecaster = RecomputingForecaster(tokenizer, predictor, max_context)
-        context, stamp, future_stamp, uniforms = (
-            torch.stack([torch.from_numpy(one[part]) for one in series]) for part in range(4)
-        )
-        self._inputs = (context, stamp, future_stamp, uniforms)
-        self._sampling = Sampling(top_k=1)
-
-    def forecast(self) -> None:
-        """Forecast them all."""
-        self.paths_BPHF = self._forecaster.paths(*self._inputs, self._sampling)
-
-    def deviation(self, forecasts: list[Any]) -> float:
-        """Largest difference from other forecasts of theirs, in standard deviations of the lookback."""
-        import torch
-
-        other = torch.stack([torch.from_numpy(paths_PHF) for paths_PHF in forecasts])
-        scale = self._inputs[0].double().std(1, correction=0)[:, None, None] + 1e-5
-        return float(((self.paths_BPHF - other).abs() / scale).max())
 
 
 def show(record: dict[str, Any]) -> None:

@@ -6,10 +6,14 @@ recorded reference outputs, and the fast decoder to it.
 Shapes: B series, P paths, C context bars, H horizon bars, F = 6 fields.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from kronos_lab.data.normaliser import CLIP, denormalise, fit_scale, normalise
+from kronos_lab.forecasting.series_batches import Series
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
@@ -67,3 +71,34 @@ class RecomputingForecaster:
             s2_R = sampling.draw(s2_logits[:, -1], uniforms_RH2[:, step, 1])
             s1_RC, s2_RC = torch.cat((s1_RC, s1_R.unsqueeze(1)), 1), torch.cat((s2_RC, s2_R.unsqueeze(1)), 1)
         return s1_RC, s2_RC
+
+
+class Reference:
+    """Series through the recomputing decoder, the best token each time.
+
+    Args:
+        tokenizer: in evaluation mode.
+        predictor: in evaluation mode.
+        series: of one length, horizon and number of paths.
+        max_context: bars seen at the most.
+    """
+
+    def __init__(
+        self, tokenizer: KronosTokenizer, predictor: Kronos, series: Sequence[Series], max_context: int
+    ) -> None:
+        self._forecaster = RecomputingForecaster(tokenizer, predictor, max_context)
+        context, stamp, future_stamp, uniforms = (
+            torch.stack([torch.from_numpy(one[part]) for one in series]) for part in range(4)
+        )
+        self._inputs = (context, stamp, future_stamp, uniforms)
+        self._sampling = Sampling(top_k=1)
+
+    def forecast(self) -> None:
+        """Forecast them all."""
+        self.paths_BPHF = self._forecaster.paths(*self._inputs, self._sampling)
+
+    def deviation(self, forecasts: Sequence[np.ndarray]) -> float:
+        """Largest difference from other forecasts of theirs [P, H, F], in standard deviations of the lookback."""
+        other = torch.stack([torch.from_numpy(paths_PHF) for paths_PHF in forecasts])
+        scale = self._inputs[0].double().std(1, correction=0)[:, None, None] + 1e-5
+        return float(((self.paths_BPHF - other).abs() / scale).max())

@@ -11,19 +11,18 @@ stratified forecast relative to that of an independent one.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from benchmark_commands import RESULTS, add_series_arguments, save_record, settings_of
 
 if TYPE_CHECKING:
     from kronos_lab.forecasting.forecaster import Forecaster
     from kronos_lab.forecasting.series_batches import Series
 
-RESULTS = Path(__file__).resolve().parent / "results"
 CLOSE = 3
 SAMPLINGS = {"temperature 0.6, top_p 0.9": (0.6, 0.9), "temperature 1, top_p 1": (1.0, 1.0)}
 
@@ -31,12 +30,7 @@ SAMPLINGS = {"temperature 0.6, top_p 0.9": (0.6, 0.9), "temperature 1, top_p 1":
 def main() -> None:
     """Measure what the command line asks for; print and save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", help="run folder, model folder or Hub id; else --model with random weights")
-    parser.add_argument("--model", default="tiny")
-    parser.add_argument("--file", type=Path, help="Parquet or CSV of bars; else random walks")
-    parser.add_argument("--series", type=int, default=200)
-    parser.add_argument("--context", type=int, default=90)
-    parser.add_argument("--horizon", type=int, default=10)
+    add_series_arguments(parser, model="tiny", series=200, context=90, horizon=10)
     parser.add_argument("--paths", type=lambda text: [int(n) for n in text.split(",")], default=[5, 20])
     parser.add_argument("--repetitions", type=int, default=30)
     parser.add_argument("--output", type=Path, default=RESULTS / "stratified_draws.json")
@@ -56,12 +50,11 @@ def main() -> None:
         for paths in options.paths
     ]
     record = {
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "settings": settings_of(options),
         "machine": machine.describe(torch.device("cpu"), 1),
         "rows": rows,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    save_record(record, options.output)
     for row in rows:
         print(", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{value}" for key, value in row.items()))
     print(f"saved {options.output}")

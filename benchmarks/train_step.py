@@ -11,7 +11,6 @@ the repeats; compiling is outside the timing. Memory is that of a process of its
 """
 
 import argparse
-import json
 import multiprocessing as mp
 import os
 import sys
@@ -19,10 +18,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
+from benchmark_commands import RESULTS, save_record
+
 TITLE = {"reference": "plain step", "eager": "this package", "compiled": "compiled", "float32": "plain step, float32"}
 AT_LEAST = {"cpu": {"eager": 1.05, "compiled": 1.2}, "cuda": {"eager": 4.0, "compiled": 4.0}}  # of `STANDARD`
 STANDARD = {"model": "small", "batch": 50, "bars": 101}
@@ -77,8 +78,7 @@ def main() -> None:
     record |= in_own_process(measure_times, settings)
     for way in settings.ways() if memory else ():
         record["ways"][way]["host_peak_mib"] = in_own_process(measure_memory, settings, way)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record, indent=2) + "\n")
+    save_record(record, output)
     show(record)
     print(f"saved {output}")
     check(record, settings)
@@ -124,7 +124,7 @@ def measure_times(settings: Settings) -> dict[str, Any]:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
                 before = torch.cuda.memory_allocated(device)
-            times[way] += machine.seconds(lambda step=step: step(batch), device, 1)  # type: ignore[misc]
+            times[way] += machine.seconds(partial(step, batch), device, 1)
             if device.type == "cuda":  # beside the weights and moments, which all ways hold at once here
                 peak = (torch.cuda.max_memory_allocated(device) - before) / machine.MEBIBYTE
                 record["ways"][way]["device_peak_mib"] = peak

@@ -22,7 +22,7 @@ for name, arguments in json.loads(commands).items():
             runpy.run_path(script, run_name="__main__")
         except SystemExit as end:
             code = end.code
-        except BaseException as error:
+        except BaseException as error:  # for the tests to see; the next commands run all the same
             code = repr(error)
     results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
 print("RESULTS" + json.dumps(results))
@@ -42,3 +42,10 @@ def run_commands(script: str, commands: Mapping[str, Sequence[str]], folder: Pat
     )
     assert "RESULTS" in done.stdout, done.stderr
     return json.loads(done.stdout.split("RESULTS")[1])
+
+
+def assert_refused(result: Mapping[str, Any], words: str) -> None:
+    """Exit code 1, and one line that says so in these words."""
+    assert result["code"] == 1, result
+    assert result["err"].startswith("error: ") and result["err"].count("\n") == 1, result["err"]
+    assert words in result["err"]

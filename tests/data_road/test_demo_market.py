@@ -200,7 +200,8 @@ def test_the_noise_is_the_same_without_the_effect(pair: Pair) -> None:
 
 def test_the_oracle_is_a_function_of_the_model_input(pair: Pair) -> None:
     """A weighted mean of the last ten normalised volumes of a lookback of 90, times its volatility and the strength."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from kronos_lab.data.normaliser import fit_scale, normalise
 
     bars = pair.on.bars()

@@ -23,9 +23,9 @@ def outcome_of(market: Any, width: float = 1.0, days: int | None = 40, known: bo
     step_SPK = deviation_S[:, None, None] * random.normal(size=(len(manifest), PATHS + 1, HORIZON))
     return_SPK = np.expm1(np.cumsum(step_SPK, axis=2))
     truth_SK = return_SPK[:, -1] if known else np.full_like(return_SPK[:, -1], np.nan)
-    manifest.close_to_close_return = lambda bars: truth_SK[:, bars - 1]  # type: ignore[method-assign]
-    manifest.realised_variance = lambda bars: realised_variance(truth_SK[:, None])[:, 0]  # type: ignore[method-assign]
-    manifest.historical_variance = lambda: np.full(len(manifest), (deviation_S**2).mean())  # type: ignore[method-assign]
+    manifest.close_to_close_return = lambda bars: truth_SK[:, bars - 1]
+    manifest.realised_variance = lambda bars: realised_variance(truth_SK[:, None])[:, 0]
+    manifest.historical_variance = lambda: np.full(len(manifest), (deviation_S**2).mean())
     paths = ClosePaths(tuple(range(1, HORIZON + 1)), (width * return_SPK[:, :-1]).astype(np.float32))
     return CalibrationOutcome(manifest, seed=1), paths
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from many_commands import ROOT, run_commands
+from many_commands import ROOT, assert_refused, run_commands
 
 TINY = ROOT / "tests" / "data" / "golden" / "tiny"
 REFUSED = {
@@ -42,10 +42,7 @@ def done(small_market, tmp_path_factory):
 
 @pytest.mark.parametrize(("argument", "words"), REFUSED.items(), ids=REFUSED)
 def test_is_refused_in_one_line_and_leaves_nothing(done, argument, words):
-    found = done[argument]
-    assert found["code"] == 1, found
-    assert found["err"].startswith("error: ") and found["err"].count("\n") == 1, found["err"]
-    assert words in found["err"]
+    assert_refused(done[argument], words)
     assert not (done["folder"] / "refused").exists()
 
 

@@ -34,7 +34,7 @@ def session_bars(days: int) -> pd.DatetimeIndex:
 
 def read(path: Path, horizon: int = 10, **options: object) -> FileSeries:
     arguments = {"symbol": None, "columns": {}, "until": None} | options
-    return read_series_file(path, horizon=horizon, **arguments)  # type: ignore[arg-type]
+    return read_series_file(path, horizon=horizon, **arguments)
 
 
 def test_future_stamps_follow_the_files_own_sessions(tmp_path: Path) -> None:

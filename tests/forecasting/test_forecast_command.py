@@ -18,7 +18,7 @@ from kronos_lab.forecasting.forecaster import Forecaster
 from kronos_lab.forecasting.token_sampling import Sampling
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
-from many_commands import run_commands
+from many_commands import assert_refused, run_commands
 
 ROOT = Path(__file__).parents[2]
 PREDICTOR = ROOT / "tests" / "data" / "golden" / "tiny" / "predictor"
@@ -107,10 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_forecast_is_one_line(runs: dict[str, Any], name: str) -> None:
-    assert runs[name]["code"] == 1
-    assert runs[name]["err"].count("\n") == 1, runs[name]["err"]
-    assert runs[name]["err"].startswith("error: ")
-    assert REFUSED[name][1] in runs[name]["err"]
+    assert_refused(runs[name], REFUSED[name][1])
     assert not (runs["folder"] / "out" / "forecast" / name).exists()
 
 

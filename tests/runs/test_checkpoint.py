@@ -38,7 +38,7 @@ def test_newest_finished_run_of_the_market(tmp_path: Path) -> None:
     assert found.predictor == str(newest / "predictor")
     assert "newest" in found.title and "abc" in found.title
     assert found.run is not None
-    assert find_checkpoint(None, None, tmp_path, market=None).run.name == "other-market"  # type: ignore[union-attr]
+    assert find_checkpoint(None, None, tmp_path, market=None).run.name == "other-market"
     found.load()
 
 

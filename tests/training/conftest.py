@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 TINY_TOKENIZER = {
@@ -51,6 +52,10 @@ class Finetune:
         } | dict(self.data)  # fmt: skip
         split = DateSplit(None, "2024-03-29", "2024-04-01", "2024-06-28", "2024-07-01", None)
         return KLineDataModule(self.market, "csi300", split, **settings)
+
+    def windows(self, count: int) -> Any:
+        """The first windows of validation."""
+        return self.make_data().val_dataloader().dataset[np.arange(count)]
 
     def optimisation(self) -> Any:
         import torch
@@ -130,3 +135,16 @@ class Finetune:
 @pytest.fixture
 def finetune(small_market, tmp_path):
     return Finetune(small_market, tmp_path)
+
+
+@pytest.fixture
+def three_blocks(finetune):
+    """A predictor of three blocks, and as many steps as make a checkpoint in between."""
+    return finetune.changed(predictor=(("n_layers", 3),), checkpoint_every=2, trainer=(("max_steps", 5),))
+
+
+@pytest.fixture
+def command(small_market, tmp_path):
+    from train_command import Command
+
+    return Command(small_market, tmp_path)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kronos_lab.runs.folder import load_config, project_root
-from many_commands import run_commands
+from many_commands import assert_refused, run_commands
 
 REAL_FILE = project_root().parent / "shared" / "data" / "XSHG_5min_600977.csv"
 SMALL = [
@@ -206,8 +206,5 @@ def test_a_backtest_starts_on_the_first_test_day_and_says_where_one_does_not(
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_fit_is_one_line(trained: dict[str, Any], name: str) -> None:
-    done = trained[name]
-    assert done["code"] == 1, done
-    assert done["err"].startswith("error: ") and done["err"].count("\n") == 1, done["err"]
-    assert REFUSED[name][1] in done["err"]
+    assert_refused(trained[name], REFUSED[name][1])
     assert not (trained["folder"] / "out" / "train" / name).exists()

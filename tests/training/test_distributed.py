@@ -9,7 +9,7 @@ import time
 
 import psutil
 import pytest
-from test_train_command import SMALL, Command, last_checkpoint
+from train_command import SMALL, Command, last_checkpoint
 
 from kronos_lab.runs.curves import read_curves
 from kronos_lab.runs.folder import project_root

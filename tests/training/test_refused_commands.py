@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from many_commands import run_commands
+from many_commands import assert_refused, run_commands
 
 SMALL = [
     "data.lookback=20", "data.horizon=4", "data.batch_size=32", "model.windows_per_epoch=200", "model.val_windows=61",
@@ -80,10 +80,7 @@ def commands(small_market, tmp_path_factory) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("argument", "words"), REFUSED.items(), ids=REFUSED)
 def test_is_refused_in_one_line(commands, argument, words):
-    done = commands[argument]
-    assert done["code"] == 1, done
-    assert done["err"].startswith("error: ") and done["err"].count("\n") == 1, done["err"]
-    assert words in done["err"]
+    assert_refused(commands[argument], words)
 
 
 def runs(commands) -> list[str]:

@@ -6,6 +6,7 @@ Everything leaves here in one shape, and everything that cannot be read is one l
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,10 +179,10 @@ def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
         raise InputError(f"{file} cannot be read as Parquet: {_one_line(error)}") from error
 
 
-def read_csv(file: Path, **options: object) -> pd.DataFrame:
+def read_csv(file: Path, **options: Any) -> pd.DataFrame:
     """The table of a CSV file, `options` as of pandas; InputError where it cannot be read."""
     try:
-        return pd.read_csv(file, **options)  # type: ignore[call-overload]
+        return pd.read_csv(file, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
         raise InputError(f"{file} cannot be read as CSV: {_one_line(error)}") from error
 

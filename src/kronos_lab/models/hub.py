@@ -42,6 +42,7 @@ class PublishedModel(PyTorchModelHubMixin, library_name="kronos-lab", license="m
         """The constructor arguments, as `config.json` holds them."""
         return cast(dict[str, Any], self._hub_mixin_config)
 
+    # The mixin's has an argument for each choice of a download, too; the environment makes these choices here.
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, revision: str | None = None) -> Self:  # type: ignore[override]
         """Load a model folder, or a repository of the Hub.

@@ -98,7 +98,7 @@ class BackgroundCometLogger(CometLogger):
         while (call := self._calls.get()) is not None:
             try:
                 call(self._experiment)
-            except Exception as error:
+            except Exception as error:  # whatever Comet raises: a run does not depend on it
                 self._complain(f"refuses part of the record: {one_line(error)}")
 
     def _complain(self, what: str) -> None:

@@ -26,7 +26,7 @@ _explained = threading.Event()
 
 def advise(advice: str | None) -> None:
     """What to tell the user beside which rank was lost, from now on; None where a lost rank does not matter."""
-    global _advice  # noqa: PLW0603
+    global _advice  # noqa: PLW0603  (of this process, as its children are)
     _advice = advice
 
 

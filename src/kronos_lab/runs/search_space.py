@@ -64,7 +64,7 @@ class SearchSpace:
         from optuna.distributions import CategoricalDistribution
 
         return {
-            key: values.choices[0] if isinstance(values, CategoricalDistribution) else values.low  # type: ignore[attr-defined]
+            key: values.choices[0] if isinstance(values, CategoricalDistribution) else values.low  # type: ignore[attr-defined]  # of numbers
             for key, values in self.free.items()
         }
 

@@ -92,7 +92,7 @@ class TrialOfSearch:
         started = time.time()
         try:
             value = self.job(cfg)
-        except Exception as error:
+        except Exception as error:  # of any kind: it is written down and goes on
             end_trial(open_study(storage), number, error_line(error), time.time() - started)
             raise
         end_trial(open_study(storage), number, value, time.time() - started)

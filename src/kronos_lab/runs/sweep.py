@@ -104,12 +104,12 @@ def _ends_hydra(do: Callable[[], None]) -> None:
     """Have an error end the sweep: Hydra makes a warning of every exception of a callback that is an `Exception`."""
     try:
         do()
-    except Exception as error:
+    except Exception as error:  # all that Hydra would make a warning of
         raise SystemExit(1) from error
 
 
 def _begin(config: DictConfig) -> None:
-    global _sweep  # noqa: PLW0603
+    global _sweep  # noqa: PLW0603  (of this process, until `end_of_sweep`)
     check_objective(config.get("objective"))
     launcher = config.hydra.launcher
     for key in ("tasks_per_node", "nodes"):

@@ -33,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(target)
             _sync_folder(target.parent)
-        except BaseException as error:
+        except BaseException as error:  # a signal too: half a file is of no use to anybody
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)  # make room
             problem = _of_the_disk(error)

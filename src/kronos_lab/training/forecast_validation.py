@@ -87,7 +87,8 @@ class ForecastValidation(Callback):
         """
         if self._outcome is None or trainer.sanity_checking or not isinstance(pl_module, PredictorModule):
             return
-        manifest, data = self._outcome.manifest, trainer.datamodule  # type: ignore[attr-defined]
+        manifest = self._outcome.manifest
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by `fit`
         assert isinstance(data, KLineDataModule)
         modes = [(module, module.training) for module in pl_module.modules()]
         # As it is trained: its precision is not changed, adapters and all.

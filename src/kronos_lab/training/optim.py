@@ -69,7 +69,7 @@ class Optimisation:
         optimizer = self.optimizer(parameter_groups(module, self.decay_all))
         # A fused optimiser could undo the scale of float16 gradients itself; where it may, Lightning refuses to clip
         # them, in bf16-mixed too, which has no scale.
-        setattr(optimizer, "_step_supports_amp_scaling", False)  # noqa: B010
+        setattr(optimizer, "_step_supports_amp_scaling", False)  # noqa: B010  (torch's fused optimisers alone have it, the type does not)
         if self.schedule is None:
             return optimizer
         try:

@@ -22,7 +22,7 @@ class StageProgress(RichProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Read the loss where it is logged anyway, and draw."""
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Lightning's logger connector
         if self.is_enabled and every and trainer.global_step % every == 0:
             logged = trainer.logged_metrics
             self._losses = {name: float(logged[name]) for name in logged if name.endswith("/train_loss")}

@@ -28,7 +28,7 @@ class SystemMetrics(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, where Lightning logs the metrics of the step."""
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Lightning's logger connector
         accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
         if not trainer.is_global_zero or not every or trainer.global_step % every or accumulating:
             return

@@ -47,7 +47,7 @@ def run(
         calls += 1
         return working(*inputs, **options)
 
-    forecaster.paths = counted  # type: ignore[method-assign]
+    forecaster.paths = counted
     settings = {"horizon": 4, "paths": 3, "batch_size": 60, "seed": 7, "store": "bars", "earlier": outputs} | changes
     forecast_universe(
         outputs / "backtest" / name / "forecasts",

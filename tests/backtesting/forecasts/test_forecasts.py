@@ -1,103 +1,18 @@
-"""Forecasting a universe: what a score may know, random numbers, batches, ranks, shards."""
+"""Forecasting a universe: what a score may know, random numbers, memory, what is stored, two ranks."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import textwrap
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from universe_forecasts import END, HORIZON, LOOKBACK, PATHS, START, forecast, paths, scores, tiny_module
 
 from kronos_lab.errors import InputError
-
-TINY = Path(__file__).parents[2] / "data" / "golden" / "tiny"
-LOOKBACK, HORIZON, PATHS = 24, 4, 3
-START, END = "2024-12-20", "2025-01-10"  # the last 16 sessions of the small market
-
-
-def forecast(
-    folder: Path,
-    market: Any,
-    bars: Any = None,
-    *,
-    universe: str = "csi300",
-    spans: pd.DataFrame | None = None,
-    end: str = END,
-    batch_size: int = 60,
-    seed: int = 7,
-    module: Any = None,
-    writer: dict[str, Any] | None = None,
-    **trainer: Any,
-) -> Any:
-    """Forecast the small market with the tiny golden model; returns the folder of the shards."""
-    from lightning.pytorch import Trainer
-
-    from kronos_lab.backtesting.forecasts.forecast_batches import (
-        BatchPlan,
-        ForecastDataModule,
-        ForecastDataset,
-        series_per_batch,
-    )
-    from kronos_lab.backtesting.forecasts.forecast_writer import ForecastWriter
-    from kronos_lab.data.windows import WindowIndex
-    from kronos_lab.runs.ranks import build_trainer
-
-    windows = WindowIndex(
-        bars or market.bars(universe), market.spans(universe) if spans is None else spans, LOOKBACK, 0, START, end
-    )
-    rows = windows.signal_rows(np.arange(len(windows)))
-    plan = BatchPlan(len(rows), series_per_batch(batch_size, PATHS), PATHS, LOOKBACK, HORIZON, seed)
-    data = ForecastDataModule(ForecastDataset(windows, rows, plan, False, market.future_stamps))
-    keeper = ForecastWriter(
-        folder, plan, {"made_by": "test"}, **({"store": "bars", "series_per_shard": 50} | (writer or {}))
-    )
-    runner = build_trainer(
-        partial(Trainer, **({"accelerator": "cpu", "devices": 1} | trainer)),
-        callbacks=[keeper],
-        logger=False,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    runner.predict(module or tiny_module(), datamodule=data, return_predictions=False)
-    return folder
-
-
-def tiny_module(rows_at_once: int = 1000) -> Any:
-    from kronos_lab import Kronos, KronosTokenizer
-    from kronos_lab.backtesting.forecasts.forecast_module import ForecastModule
-    from kronos_lab.forecasting.forecaster import Forecaster
-    from kronos_lab.forecasting.token_sampling import Sampling
-
-    forecaster = Forecaster(
-        KronosTokenizer.from_pretrained(TINY / "tokenizer"), Kronos.from_pretrained(TINY / "predictor")
-    )
-    return ForecastModule(forecaster, Sampling(temperature=0.6, top_p=0.9, top_k=0), rows_at_once)
-
-
-def scores(folder: Path) -> pd.DataFrame:
-    from kronos_lab.backtesting.forecasts.forecast_shards import score_forecasts
-    from kronos_lab.backtesting.scores.signals import ExpectedReturn
-
-    return score_forecasts([folder], ExpectedReturn(HORIZON))
-
-
-def paths(folder: Path) -> dict[tuple[str, pd.Timestamp], np.ndarray]:
-    """Paths [P, H, F] of every series by symbol and day."""
-    from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
-
-    found = {}
-    for shard in read_forecasts(folder):
-        stacked = np.stack(list(shard.paths.values()), axis=-1)
-        found.update(zip(zip(shard.symbol_B, shard.date_B, strict=True), stacked, strict=True))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -273,57 +188,6 @@ def test_a_broken_checkpoint_is_named(small_market, tmp_path):
         forecast(tmp_path, small_market, module=module)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_keeps_whole_shards_and_says_that_it_is_unfinished(small_market, tmp_path, number):
-    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
-
-    module = tiny_module()
-    working = module.forecaster.paths
-    calls = iter(range(5))
-
-    def die_after_five(*inputs: Any, **options: Any) -> Any:
-        if next(calls, None) is None:
-            os.kill(os.getpid(), number)
-        return working(*inputs, **options)
-
-    module.forecaster.paths = die_after_five
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as left:  # Lightning tidies up and exits
-        forecast(tmp_path, small_market, module=module)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert isinstance(left.value.__context__, KeyboardInterrupt)
-    import pyarrow.parquet as pq
-
-    assert sum(pq.read_metadata(path).num_rows for path in tmp_path.glob("*.parquet")) == 5 * 20
-    with pytest.raises(InputError, match="interrupted"):
-        read_manifest(tmp_path)
-
-
-def test_a_signal_that_comes_while_lightning_begins_is_not_lost(small_market, tmp_path, monkeypatch):
-    from kronos_lab.backtesting.forecasts.forecast_batches import ForecastDataModule
-
-    loader = ForecastDataModule.predict_dataloader
-
-    def killed(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return loader(self)
-
-    monkeypatch.setattr(ForecastDataModule, "predict_dataloader", killed)
-    with pytest.raises(SystemExit):
-        forecast(tmp_path, small_market)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    assert not list(tmp_path.glob("*.parquet"))
-
-
-def test_a_shard_is_closed_after_its_time_too(small_market, tmp_path):
-    from kronos_lab.backtesting.forecasts.forecast_shards import read_manifest
-
-    folder = forecast(tmp_path, small_market, writer={"series_per_shard": 10**6, "seconds_per_shard": 0})
-    manifest = read_manifest(folder)
-    assert [len(shard["batches"]) for shard in manifest["shards"]] == [1] * manifest["batch_plan"]["batches"]
-
-
 def test_closes_alone_give_the_same_scores_and_take_less_room(forecasts, small_market, tmp_path):
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, read_forecasts
 
@@ -353,31 +217,6 @@ def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_pat
         np.testing.assert_array_equal(low.last_close_B, exact.last_close_B)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_ranks_share_the_batches_without_overlap(world):
-    from kronos_lab.backtesting.forecasts.forecast_batches import NOTHING, RankBatches
-
-    shares = [list(RankBatches([0, 1, 3, 4, 9], rank, world)) for rank in range(world)]
-    assert len({len(share) for share in shares}) == 1
-    assert sorted(batch for share in shares for batch in share if batch != NOTHING) == [0, 1, 3, 4, 9]
-    assert list(RankBatches([], 0, world)) == [NOTHING]
-
-
-@pytest.mark.parametrize(("size", "paths_", "series"), [(1000, 5, 200), (1000, 1000, 1), (7, 2, 3), (4, 5, 1)])
-def test_the_batch_size_bounds_series_times_paths(size, paths_, series):
-    from kronos_lab.backtesting.forecasts.forecast_batches import series_per_batch
-
-    assert series_per_batch(size, paths_) == series
-
-
-@pytest.mark.parametrize(("size", "paths_"), [(0, 5), (1000, 0)])
-def test_a_batch_of_nothing_is_refused(size, paths_):
-    from kronos_lab.backtesting.forecasts.forecast_batches import series_per_batch
-
-    with pytest.raises(InputError, match="=0 must be a whole number, at least 1"):
-        series_per_batch(size, paths_)
-
-
 def test_more_paths_than_the_bound_are_forecast_one_bundle_after_another(forecasts, small_market, tmp_path):
     module = tiny_module(rows_at_once=2)
     found = paths(forecast(tmp_path, small_market, batch_size=2, end="2024-12-24", module=module))
@@ -393,7 +232,7 @@ def test_two_ranks_write_each_series_once_and_the_same_as_one(forecasts, small_m
         from pathlib import Path
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from kronos_lab.data.market import Market
-        from test_forecasts import forecast
+        from universe_forecasts import forecast
 
         market = Market(Path({str(small_market.store)!r}))
         forecast(Path({str(tmp_path)!r}), market, devices=2)

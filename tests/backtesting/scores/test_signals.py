@@ -84,7 +84,7 @@ def test_original_scores_are_those_in_the_normalised_space_of_the_model(which):
 
 def test_an_original_score_there_is_none_of_is_refused():
     with pytest.raises(InputError, match=r"signal\.which=median: choose one of last, mean, max, min"):
-        OriginalZ(2, "median", 5.0)  # type: ignore[arg-type]
+        OriginalZ(2, "median", 5.0)
     with pytest.raises(InputError, match=r"signal\.clip=0 must be a number above 0"):
         OriginalZ(2, "last", 0)
     with pytest.raises(InputError, match=r"signal\.horizon=3 is not within the 2 forecast bars"):

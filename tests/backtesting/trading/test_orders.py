@@ -2,28 +2,19 @@
 
 import json
 import shutil
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from traded_noise import NAMES, STRATEGIES, Traded, exchange_settings, quotes_of, trade_noise
 
 from kronos_lab.errors import InputError
-from small_market_store import DELISTED, LIMIT_UP_OPEN, SUSPENDED, SYMBOLS
+from small_market_store import DELISTED, LIMIT_UP_OPEN, SUSPENDED
 
-NAMES = SYMBOLS[:12]
-SPLITS = SYMBOLS[0]  # pays at position 120 and splits at 260 of the calendar
-FIRST, LAST = 250, 350  # positions of the first and the last signal day
 # Signal days, by position: before a split, and before, during and after what the small market has of limits,
 # suspensions and delistings.
 EVENINGS = [259, 299, 300, 329, 331, 332, 349]
-STRATEGIES = {
-    "topk_dropout": {
-        "topk": 5, "n_drop": 2, "hold_thresh": 2, "risk_degree": 0.95, "only_tradable": False,
-        "forbid_all_trade_at_limit": False,
-    },
-    "softtopk": {"topk": 5, "max_sold_weight": 0.05, "risk_degree": 0.95},
-}  # fmt: skip
 # What an evening's list and the fills of the next session differ by: only in the list, only among the fills.
 DIFFERENCES: dict[str, dict[int, tuple[set[str], set[str]]]] = {
     "topk_dropout": {
@@ -41,77 +32,9 @@ DIFFERENCES: dict[str, dict[int, tuple[set[str], set[str]]]] = {
 }
 
 
-class Traded(NamedTuple):
-    market: Any
-    score_LN: pd.DataFrame
-    strategy: Any
-    exchange: Any
-    ledger: Any
-    factor_LN: pd.DataFrame
-
-    def evening(self, position: int) -> dict[str, Any]:
-        """Arguments of `plan_orders` as of the close of a signal day of the simulation."""
-        from kronos_lab.backtesting.trading.next_session import next_session
-
-        day = self.market.calendar[position]
-        rows = self.ledger.holdings[self.ledger.holdings["date"] == day].set_index("symbol")
-        return {
-            "market": self.market,
-            "score_N": self.score_LN.loc[day],
-            "held": pd.DataFrame(
-                {
-                    "shares": rows["shares"] * self.factor_LN.loc[day, rows.index],
-                    "sessions_held": rows["sessions_held"].astype(float),
-                }
-            ),
-            "cash": self.ledger.daily.loc[day, "cash"],
-            "strategy": self.strategy,
-            "exchange": self.exchange,
-            "session": next_session(self.market, day),
-        }
-
-    def morning(self, position: int) -> pd.DataFrame:
-        """What the simulation did in the session after a signal day, in its order."""
-        trades = self.ledger.trades
-        return trades[trades["date"] == self.market.calendar[position + 1]].reset_index(drop=True)
-
-
-def exchange_settings(**changes: Any) -> Any:
-    from kronos_lab.backtesting.trading.exchange import ExchangeSettings
-
-    usual: dict[str, Any] = {
-        "deal_price": "open",
-        "limit_threshold": ("$open >= $limit_up", "$open <= $limit_down"),
-        "open_cost": 0.001,
-        "close_cost": 0.001,
-        "min_cost": 5.0,
-        "stamp_duty": {"2023-08-28": 0.0005},
-        "trade_unit": 100,
-    }
-    return ExchangeSettings(**usual | changes)
-
-
 @pytest.fixture(scope="module", params=STRATEGIES)
 def traded(request: pytest.FixtureRequest, small_market: Any) -> Traded:
-    """A backtest of noise in which names that something happens to are bought before and sold then."""
-    from kronos_lab.backtesting.trading.portfolio import simulate
-    from kronos_lab.backtesting.trading.strategies import SoftTopk, TopkDropout
-
-    price = small_market.wide(["close", "factor"], NAMES)
-    noise_LN = np.random.default_rng(3).normal(size=price["close"].shape)
-    score_LN = pd.DataFrame(noise_LN, small_market.calendar, NAMES)
-    for symbol, bought, sold in ((SUSPENDED, 320, 329), (DELISTED, 338, 349)):
-        score_LN.iloc[bought:sold, NAMES.index(symbol)] = 50.0
-        score_LN.iloc[sold:, NAMES.index(symbol)] = -50.0
-    for symbol, bought in ((SPLITS, 259), (LIMIT_UP_OPEN, 299)):
-        score_LN.iloc[bought - 9 : bought, NAMES.index(symbol)] = -50.0
-        score_LN.iloc[bought : bought + 4, NAMES.index(symbol)] = 60.0
-    score_LN = score_LN.where(price["close"].notna()).iloc[FIRST : LAST + 1]
-    kind = TopkDropout if request.param == "topk_dropout" else SoftTopk
-    strategy: Any = kind(**STRATEGIES[request.param])
-    exchange = exchange_settings()
-    ledger = simulate(small_market, score_LN, strategy, exchange, 1e6)
-    return Traded(small_market, score_LN, strategy, exchange, ledger, price["factor"].ffill())
+    return trade_noise(small_market, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -135,22 +58,6 @@ def test_the_list_names_what_the_backtest_trades_next_but_for_what_the_open_forb
             differences[position] = (listed - filled, filled - listed)
     assert differences == DIFFERENCES[kind]
     assert sum(len(traded.morning(position)) for position in EVENINGS) > 12
-
-
-def quotes_of(market: Any, session: pd.Timestamp) -> pd.DataFrame:
-    """The true quotes of a session, as an evening's list would have them if it could."""
-    today = {
-        field: frame.loc[session]
-        for field, frame in market.wide(
-            ["open", "close", "volume", "factor", "limit_up", "limit_down"], NAMES, session, session
-        ).items()
-    }
-    quotes = pd.DataFrame({"price": today["open"], **{name: today[name] for name in ("close", "volume", "factor")}})
-    limits = {
-        "cannot_buy": today["open"] >= today["limit_up"],
-        "cannot_sell": today["open"] <= today["limit_down"],
-    }
-    return quotes.assign(**limits)[today["close"].notna()]
 
 
 def test_at_the_true_open_it_is_the_backtests_next_session_to_the_share(traded):

@@ -1,7 +1,7 @@
 """Whose forecasts a backtest trades: one checkpoint, an ensemble, several that take turns; and the parent."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -233,9 +233,13 @@ def find_candidates(
     Raises:
         InputError: one of them, or the parent, is not found.
     """
+
+    def find(one: str | int | None) -> Checkpoint:
+        return find_checkpoint(one, tokenizer, outputs, market, market_fingerprint)
+
     dated = dated_checkpoints(checkpoint, outputs)
     if dated is not None:
-        return _in_turn(dated, tokenizer, outputs, market, market_fingerprint, with_parent)
+        return _in_turn(dated, find, outputs, with_parent)
     assert not isinstance(checkpoint, Mapping)
     named = list(checkpoint) if isinstance(checkpoint, Sequence) and not isinstance(checkpoint, str) else [checkpoint]
     if not all(isinstance(one, str | int | None) and not isinstance(one, bool) for one in named):
@@ -244,7 +248,7 @@ def find_candidates(
         raise InputError(f"checkpoint={named} is no list of different checkpoints: give one, or [first, second, ...]")
     own = []
     for number, one in enumerate(named, start=1):
-        found = find_checkpoint(one, tokenizer, outputs, market, market_fingerprint)
+        found = find(one)
         log.info("checkpoint  %s", found.title)
         suffix = "" if len(named) == 1 else f"_{number}"
         own.append(Candidate(found, training_config(found), suffix, number - 1))
@@ -252,12 +256,7 @@ def find_candidates(
 
 
 def _in_turn(
-    dated: Mapping[str, str],
-    tokenizer: str | int | None,
-    outputs: Path,
-    market: str,
-    market_fingerprint: str,
-    with_parent: bool,
+    dated: Mapping[str, str], find: Callable[[str], Checkpoint], outputs: Path, with_parent: bool
 ) -> Candidates:
     """Weights that forecast from a day on until the next ones do."""
     days = sorted((parse_day("checkpoint", day), named) for day, named in dated.items())
@@ -265,7 +264,7 @@ def _in_turn(
         raise InputError(f"checkpoint={dict(dated)} has a day twice: from each day on one checkpoint forecasts")
     own: list[Candidate] = []
     for number, (day, named) in enumerate(days):
-        found = find_checkpoint(named, tokenizer, outputs, market, market_fingerprint)
+        found = find(named)
         suffix = "" if len(days) == 1 else f"_{number + 1}"
         before = days[number + 1][0] if number + 1 < len(days) else None
         own.append(Candidate(found, training_config(found), suffix, since=day, before=before))

@@ -78,7 +78,8 @@ class ForecastProgress(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
         assert isinstance(pl_module, ForecastModule)
-        rows = [self.plan.rows(batch) for batch in trainer.datamodule.missing]  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by `predict`
+        rows = [self.plan.rows(batch) for batch in data.missing]
         self._done_after_batch = np.cumsum([part.stop - part.start for part in rows])
         self._total = int(self._done_after_batch[-1]) if rows else 0
         self._progress = SeriesProgress(self._total, shown=trainer.is_global_zero and self._total > 0, transient=False)

@@ -57,7 +57,7 @@ def strategy_and_executor(
 def quiet_qlib() -> Iterator[None]:
     """Without the notice gym prints when qlib imports it, and numpy's about sessions without an order."""
     with contextlib.redirect_stderr(io.StringIO()):
-        import qlib.contrib.strategy  # noqa: F401
+        import qlib.contrib.strategy  # noqa: F401  (the first import of it is the loud one)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         yield

@@ -121,7 +121,12 @@ class WalkForward:
         environment = {RUN_DIR_VARIABLE: str(self.backtest_run.absolute())}  # of an earlier attempt, if there was one
         job = Job("backtest", self._backtest, self.folder / "backtest.log", environment)
         codes: list[int] = []
-        run_jobs([job], 1, lock, lambda _, code: not codes.append(code))  # type: ignore[func-returns-value]
+
+        def done(_: Job, code: int) -> bool:
+            codes.append(code)
+            return True
+
+        run_jobs([job], 1, lock, done)
         if codes[0]:
             raise InputError(
                 f"the backtest failed ({_ending(codes[0])}: {job.last_line}), see {job.log}; the same command goes on"
