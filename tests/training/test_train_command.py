@@ -228,8 +228,8 @@ def test_jobs_of_a_sweep_train_on_several_devices_each(command):
     import pandas as pd
 
     command.train(
-        "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "logger=csv", "name=sweep", "model.epochs=1",
-        "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
+        "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "name=sweep", "model.epochs=1",
+        "logger.tags=[a]", "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
     )  # fmt: skip
     sweep = command.outputs / "train" / "sweep"
     table = pd.read_csv(sweep / "sweep.csv")
@@ -238,6 +238,10 @@ def test_jobs_of_a_sweep_train_on_several_devices_each(command):
     assert [processes(run) for run in runs] == [2, 2]
     losses = [check_run(run)["headline"]["predictor/val_loss"] for run in runs]
     assert list(table["objective"]) == pytest.approx(losses) and losses[0] != losses[1]
+    for run in runs:
+        (archive,) = (run / "comet").glob("*.zip")
+        with zipfile.ZipFile(archive) as opened:
+            assert set(json.loads(opened.read("experiment.json"))["tags"]) == {"a", "sweep:sweep"}
 
 
 @pytest.mark.slow
@@ -280,9 +284,9 @@ def last_checkpoint(run, stage="predictor"):
     return torch.load(run / "checkpoints" / f"{stage}-last.ckpt", weights_only=True)
 
 
-def processes(run):
+def processes(run, stage="predictor"):
     """How many processes shared the windows; what is asked for is not always what one gets."""
-    return last_checkpoint(run)["KLineDataModule"]["world_size"]
+    return last_checkpoint(run, stage)["KLineDataModule"]["world_size"]
 
 
 def forecast_alone(market, run):
