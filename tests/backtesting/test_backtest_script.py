@@ -133,6 +133,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "no room": ([*SMALL, "backtest.store=float16"], "backtest.store=float16: choose one of bars, closes"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
+    "no figure": (
+        [*SMALL, "seed=1,2", "objective=information_ratio", "-m"],
+        "objective=information_ratio is no figure of such a run; it has information_ratio_percentile, ",
+    ),
 }
 
 
@@ -220,6 +224,20 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
     assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()
     headline = json.loads((finished(runs, "cheaper") / "summary.json").read_text())["headline"]
     assert headline["trials"] == 2 and 0 <= headline["annual_return_percentile"] <= 100
+
+
+def test_every_figure_of_a_run_may_be_an_objective(runs):
+    """What `objective` is held against before a sweep begins is what its jobs will have."""
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.objective import check_objective, is_one_of, read_figures
+
+    families = list(OmegaConf.load(ROOT / "conf/hydra/callbacks/sweep_of_backtests.yaml").sweep.figures)
+    figures = {name for run in ("csi300", "finetuned") for name in read_figures(finished(runs, run))}
+    for figure in figures:
+        check_objective(figure, families)
+    of_none = {family for family in families if not any(is_one_of(figure, family) for figure in figures)}
+    assert of_none == {"lightgbm.<keys>"}  # of backtest.lightgbm=true
 
 
 def test_random_portfolios_are_a_hundred_or_none(runs):

@@ -1,8 +1,8 @@
 """A Hydra application whose objective is a formula, to be searched as train.py is.
 
-It leaves a line in `jobs.txt` as it begins, and ends, waits or fails as it is told; with `side_by_side=2` it waits until
-another job has begun too. With `own_processes=true` each job is a process of its own, as those of the root scripts are,
-and leaves a summary.
+It leaves a line in `jobs.txt` as it begins, and ends, waits or fails as it is told; with `side_by_side=2` it waits
+until another job has begun too. With `own_processes=true` each job is a process of its own, as those of the root
+scripts are, and leaves a summary.
 """
 
 import json

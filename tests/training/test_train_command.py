@@ -229,7 +229,8 @@ def test_jobs_of_a_sweep_train_on_several_devices_each(command):
 
     command.train(
         "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "name=sweep", "model.epochs=1",
-        "logger.tags=[a]", "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
+        "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
+        "logger.tags=[a]",
     )  # fmt: skip
     sweep = command.outputs / "train" / "sweep"
     table = pd.read_csv(sweep / "sweep.csv")
