@@ -259,7 +259,7 @@ def test_all_ranks_of_a_pruned_training_stop_at_the_same_validation(ranks, tmp_p
         "hparams_search=two_rates",
     )  # fmt: skip
     try:
-        stdout, stderr = process.communicate(timeout=200)
+        stdout, stderr = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         end_with_children(process)
         pytest.fail("the ranks of a pruned training wait for each other")

@@ -91,7 +91,7 @@ def test_is_refused_in_one_line(commands, argument, words):
 
 def test_an_objective_is_refused_before_the_first_job(commands):
     for name, words in (
-        ("no figure", "objective=val_loss is no figure of such a run; it has tokenizer/<metric>, predictor/<metric>"),
+        ("no figure", "objective=val_loss is no figure of such a run; it has tokenizer/val_loss, predictor/val_loss;"),
         ("no such figure", "objective=test_crps is no figure of such a run; it has "),  # of a job without a test part
     ):
         assert commands[name]["code"] == 1 and commands[name]["err"].startswith(f"error: {words}"), commands[name]
