@@ -66,7 +66,6 @@ def main(cfg: DictConfig) -> None:
             of_stage = module.stage, module.validation_metrics, instantiate(cfg.callbacks).values()
             choose_monitor(cfg.monitor, *of_stage)
             metrics += [f"{module.stage}/{name}" for name in known_metrics(*of_stage)]
-    check_objective(cfg.get("objective"), metrics)  # a run that is older than the setting has none
     optimisation = {stage: instantiate(cfg.optim[stage]) for stage in stages}
     switch("compile", cfg.compile)
     for stage, chosen in optimisation.items():
@@ -85,6 +84,7 @@ def main(cfg: DictConfig) -> None:
     quality = ParentComparison(
         instantiate(cfg.evaluation), stages, tokenizer, predictor, cfg.model.pretrained, starting_weights
     )
+    check_objective(cfg.get("objective"), metrics + quality.figures)  # a run that is older than the setting has none
     figures, logger = instantiate(cfg.figures), instantiate(cfg.logger, folder=str(folder))
     fit = partial(
         fit_stage,

@@ -1,7 +1,8 @@
 """A Hydra application whose objective is a formula, to be searched as train.py is.
 
-It leaves a line in `jobs.txt` as it begins, and ends, waits or fails as it is told. With `own_processes=true` each
-job is a process of its own, as those of the root scripts are, and leaves a summary.
+It leaves a line in `jobs.txt` as it begins, and ends, waits or fails as it is told; with `side_by_side=2` it waits
+until another job has begun too. With `own_processes=true` each job is a process of its own, as those of the root
+scripts are, and leaves a summary.
 """
 
 import json
@@ -22,8 +23,14 @@ register_resolvers()
 
 def figure(cfg: DictConfig) -> float | None:
     trial = cfg.hparams_search.trial
-    with (Path(cfg.paths.outputs) / "jobs.txt").open("a") as jobs:
+    begun = Path(cfg.paths.outputs) / "jobs.txt"
+    with begun.open("a") as jobs:
         jobs.write(f"{trial} {cfg.x!r} {cfg.kind_of!r} {os.getpid()}\n")
+    until = time.monotonic() + 60
+    while begun.read_text().count("\n") % cfg.side_by_side:
+        if time.monotonic() > until:
+            raise TimeoutError("no other job has begun")
+        time.sleep(0.02)
     if trial == cfg.wait_in:
         time.sleep(60)
     if trial in cfg.fail_in or cfg.kind_of == "broken":

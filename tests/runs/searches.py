@@ -27,6 +27,7 @@ fail_in: []
 nothing_in: []
 nan_in: []
 prune_in: []
+side_by_side: 1
 own_processes: false
 debug: false
 hydra:
@@ -62,9 +63,11 @@ class App:
     def arguments(self, *overrides: str) -> list[str]:
         return ["--config-path", str(self.folder / "conf"), "-m", f"paths.outputs='{self.outputs}'", *overrides]
 
+    def command(self, *overrides: str) -> list[str]:
+        return [sys.executable, str(ROOT / APP), *self.arguments(*overrides)]
+
     def kill_in_job(self, number: int, *overrides: str) -> None:
-        command = [sys.executable, str(ROOT / APP), *self.arguments(*overrides)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(self.command(*overrides), stdout=subprocess.DEVNULL)
         until = time.monotonic() + 60
         while len(self.jobs()) < number:
             assert time.monotonic() < until and process.poll() is None

@@ -143,6 +143,8 @@ def test_a_job_that_fails_does_not_end_the_sweep_and_is_tried_again(command):
     assert command.column("s", "status") == ["finished"] * 4
     assert command.column("s", "objective") == ["3.0"] * 4
     assert [len(command.attempts("s", number)) for number in range(4)] == [2, 2, 2, 1]
+    every = [attempt for number in range(4) for attempt in command.attempts("s", number)]
+    assert {attempt["KRONOS_LAB_SWEEP"] for attempt in every} == {"s"}  # side by side too: their tag in Comet
     threads = max(1, len(os.sched_getaffinity(0)) // 2)
     assert command.attempts("s", 0)[1]["OMP_NUM_THREADS"] == str(threads)  # of two jobs side by side
     assert "x=fine" not in again.stderr and not list(command.sweep("s").rglob("*.partial"))

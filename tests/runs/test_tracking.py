@@ -4,6 +4,7 @@ import zipfile
 import pytest
 
 from kronos_lab.runs.comet import comet_is_reachable
+from kronos_lab.runs.job_process import SWEEP_VARIABLE
 from kronos_lab.runs.tracking import (
     comet_logger,
     csv_logger,
@@ -19,9 +20,21 @@ def no_key(monkeypatch):
 
 
 def messages(folder):
+    return [json.loads(line) for line in read_archive(folder, "messages.json").splitlines()]
+
+
+def read_archive(folder, file):
     (archive,) = (folder / "comet").glob("*.zip")
     with zipfile.ZipFile(archive) as opened:
-        return [json.loads(line) for line in opened.read("messages.json").decode().splitlines()]
+        return opened.read(file).decode()
+
+
+@pytest.mark.parametrize(("sweep", "expected"), [(None, {"tiny"}), ("lr blocks", {"tiny", "sweep:lr blocks"})])
+def test_a_job_has_the_tag_of_its_sweep_beside_its_own(tmp_path, monkeypatch, sweep, expected):
+    if sweep is not None:
+        monkeypatch.setenv(SWEEP_VARIABLE, sweep)
+    comet_logger(str(tmp_path), name="demo", project="kronos-lab", tags=["tiny"]).end()
+    assert set(json.loads(read_archive(tmp_path, "experiment.json"))["tags"]) == expected
 
 
 def test_offline_archive_holds_metrics_and_settings_even_when_the_run_fails(tmp_path, caplog):

@@ -119,3 +119,20 @@ def test_help_lists_the_options_there_are():
     text = (CONF / "hydra" / "help" / "train.yaml").read_text()
     for group in ("market", "universe", "model", "logger", "experiment", "optim", "tuning", "callbacks"):
         assert f"{group}={'|'.join(options(group))}" in text
+
+
+OF_STAGES = [f"{stage}/{metric}" for metric in ("val_loss", "<metric>") for stage in ("tokenizer", "predictor")]
+
+
+@pytest.mark.parametrize(("script", "stages"), [("train", OF_STAGES), ("evaluate_forecasts", [])])
+def test_what_an_objective_may_name_is_what_the_runs_have(script, stages):
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from kronos_lab.evaluation.comparison import HEADLINE, in_headline
+
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sweep = hydra_compose(script, return_hydra_config=True).hydra.callbacks.sweep
+    assert list(sweep.figures) == [*(in_headline(figure) for figure in HEADLINE), *stages]
+    assert (CONF.parent / sweep.listed).is_file()

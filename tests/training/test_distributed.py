@@ -1,5 +1,6 @@
 """Several ranks through the real command: killed, stopped, started by torchrun and by Slurm's rules."""
 
+import json
 import re
 import signal
 import socket
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import psutil
 import pytest
-from train_command import SMALL, Command, last_checkpoint
+from train_command import SMALL, Command, last_checkpoint, processes
 
 from kronos_lab.runs.curves import read_curves
 from kronos_lab.runs.folder import project_root
@@ -19,6 +21,27 @@ TWO = (
     "trainer.log_every_n_steps=1", "checkpoint_every_n_steps=7",
 )  # fmt: skip
 STEPS = 6 * 12  # 200 windows at most an epoch, in 12 steps
+
+RATES = "0.003", "0.001"
+SEARCH = f"""
+# @package _global_
+defaults: [default]
+name: search
+objective: tokenizer/val_loss
+callbacks:
+  pruning:
+    _target_: kronos_lab.training.pruning.PruneTrial
+    _partial_: true
+    trial: ${{hparams_search.trial}}
+    storage: ${{hparams_search.storage}}
+    stage: tokenizer
+hydra:
+  sweeper:
+    n_trials: 2
+    direction: minimize
+    pruner: {{n_startup_trials: 1, n_warmup_steps: 0}}
+    params: {{optim.tokenizer.optimizer.lr: "choice({",".join(RATES)})"}}
+"""
 
 
 class Ranks(Command):
@@ -197,3 +220,55 @@ def test_ranks_that_would_never_find_each_other_are_one_line(ranks):
     _, stderr = wrong.communicate(timeout=100)
     assert "trainer.devices × trainer.num_nodes is 1, but torchrun has started 2 processes" in stderr
     assert not ranks.run("wrong").exists()
+
+
+def end_with_children(process):
+    """Ranks that wait for each other answer no signal but this one."""
+    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in tree:
+        one.kill()
+    process.communicate()
+
+
+def begin_search(folder):
+    """A search that one trial of has ended, with a validation that no other will reach."""
+    from optuna.distributions import CategoricalDistribution
+    from optuna.trial import create_trial
+
+    from kronos_lab.runs.search_trial import open_study
+
+    folder.mkdir(parents=True)
+    parameter = "optim.tokenizer.optimizer.lr"
+    open_study(folder / "journal.log", direction="minimize").add_trial(
+        create_trial(
+            value=0.0,
+            intermediate_values={0: 0.0, 1: 0.0},
+            params={parameter: RATES[0]},
+            distributions={parameter: CategoricalDistribution(RATES)},
+        )
+    )
+
+
+@pytest.mark.slow
+def test_all_ranks_of_a_pruned_training_stop_at_the_same_validation(ranks, tmp_path):
+    (tmp_path / "hparams_search").mkdir()
+    (tmp_path / "hparams_search" / "two_rates.yaml").write_text(SEARCH)
+    begin_search(search := ranks.run("search"))
+    process = ranks.start(
+        "-m", "--config-dir", tmp_path, *ranks.where, *TWO, *ranks.recording, "trainer.devices=2", "model.epochs=2",
+        "hparams_search=two_rates",
+    )  # fmt: skip
+    try:
+        stdout, stderr = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        end_with_children(process)
+        pytest.fail("the ranks of a pruned training wait for each other")
+    assert process.returncode == 0, stderr
+    assert "pruned: tokenizer/val_loss is" in stdout and "in validation 1\n" in stdout, stdout
+    seen = [json.loads((ranks.records / f"tokenizer-{rank}.json").read_text())["windows"] for rank in range(2)]
+    assert [len(epochs) for epochs in seen] == [1, 1] and len(seen[0][0]) == len(seen[1][0])
+    assert processes(search / "1", "tokenizer") == 2
+    assert json.loads((search / "1" / "summary.json").read_text())["status"] == "pruned"
+    trials, jobs = pd.read_csv(search / "trials.csv"), pd.read_csv(search / "sweep.csv")
+    assert trials["state"].tolist() == ["complete", "pruned"]
+    assert (jobs["job"].tolist(), jobs["status"].tolist()) == ([1], ["finished"]) and jobs["objective"].isna().all()

@@ -50,6 +50,7 @@ REFUSED = {
     "model.pretrained=foo": "there is no foo: give a run folder",
     "market.store=/nowhere": "/nowhere",
     "name=a/b": "name='a/b' cannot be a folder name",
+    "objective=predictor/val_los": "is no figure of such a run; it has predictor/val_loss,",  # of a sweep's job
 }
 
 
@@ -71,6 +72,8 @@ def commands(small_market, tmp_path_factory) -> dict[str, Any]:
         ],
         "diverged": ["name=diverged", "optim.tokenizer.optimizer.lr=1e30"],
         "told": [f"hydra.run.dir={folder / 'told'}", "data.batch_size=0"],
+        "no figure": ["name=sweep", "seed=1,2", "objective=val_loss", "-m"],
+        "no such figure": ["name=none", "evaluation.test.days=0", "objective=test_crps"],
     }
     every = {argument: [*common, argument] for argument in REFUSED}
     every |= {name: [*common, *arguments] for name, arguments in further.items()}
@@ -81,6 +84,15 @@ def commands(small_market, tmp_path_factory) -> dict[str, Any]:
 @pytest.mark.parametrize(("argument", "words"), REFUSED.items(), ids=REFUSED)
 def test_is_refused_in_one_line(commands, argument, words):
     assert_refused(commands[argument], words)
+
+
+def test_an_objective_is_refused_before_the_first_job(commands):
+    for name, words in (
+        ("no figure", "objective=val_loss is no figure of such a run; it has tokenizer/val_loss, predictor/val_loss;"),
+        ("no such figure", "objective=test_crps is no figure of such a run; it has "),  # of a job without a test part
+    ):
+        assert commands[name]["code"] == 1 and commands[name]["err"].startswith(f"error: {words}"), commands[name]
+        assert commands[name]["err"].count("\n") == 1
 
 
 def runs(commands) -> list[str]:

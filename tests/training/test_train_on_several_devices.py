@@ -1,8 +1,10 @@
 """One run that several processes train, through the real command: the same figures as those of one process."""
 
+import json
 import os
 import signal
 import time
+import zipfile
 
 import pytest
 from rank_records import check_records
@@ -65,8 +67,9 @@ def test_jobs_of_a_sweep_train_on_several_devices_each(command):
     import pandas as pd
 
     command.train(
-        "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "logger=csv", "name=sweep", "model.epochs=1",
+        "-m", "seed=1,2", "trainer.devices=2", "trainer.accelerator=cpu", "name=sweep", "model.epochs=1",
         "objective=predictor/val_loss", "evaluation.test.days=0", "evaluation.validation.days=0", "figures.pairs=0",
+        "logger.tags=[a]",
     )  # fmt: skip
     sweep = command.outputs / "train" / "sweep"
     table = pd.read_csv(sweep / "sweep.csv")
@@ -75,6 +78,10 @@ def test_jobs_of_a_sweep_train_on_several_devices_each(command):
     assert [processes(run) for run in runs] == [2, 2]
     losses = [check_run(run)["headline"]["predictor/val_loss"] for run in runs]
     assert list(table["objective"]) == pytest.approx(losses) and losses[0] != losses[1]
+    for run in runs:
+        (archive,) = (run / "comet").glob("*.zip")
+        with zipfile.ZipFile(archive) as opened:
+            assert set(json.loads(opened.read("experiment.json"))["tags"]) == {"a", "sweep:sweep"}
 
 
 @pytest.mark.slow

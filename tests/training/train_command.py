@@ -85,6 +85,6 @@ def last_checkpoint(run, stage="predictor"):
     return torch.load(run / "checkpoints" / f"{stage}-last.ckpt", weights_only=True)
 
 
-def processes(run):
+def processes(run, stage="predictor"):
     """How many processes shared the windows; what is asked for is not always what one gets."""
-    return last_checkpoint(run)["KLineDataModule"]["world_size"]
+    return last_checkpoint(run, stage)["KLineDataModule"]["world_size"]

@@ -71,7 +71,7 @@ class Comparison:
     def headline(self) -> dict[str, float]:
         """Figures of the finetuned weights that are defined, as `test_<figure>`."""
         row = self.table.loc[[FINETUNED]].dropna(axis=1)
-        return {f"test_{name}": float(row[name].iloc[0]) for name in HEADLINE if name in row}
+        return {in_headline(name): float(row[name].iloc[0]) for name in HEADLINE if name in row}
 
     @property
     def lines(self) -> list[str]:
@@ -87,6 +87,11 @@ class Comparison:
             "verdict": self.verdict,
             "notes": self.notes,
         }
+
+
+def in_headline(figure: str) -> str:
+    """What a figure of the finetuned weights is called in the headline of a run."""
+    return f"test_{figure}"
 
 
 def compare(

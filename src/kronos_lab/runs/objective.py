@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,45 @@ from kronos_lab.runs.folder import SUMMARY_FILE
 
 METRICS_FILE = "metrics.json"  # of a backtest
 HEADLINE = "headline"
-MOST_SUGGESTIONS = 5
+MOST_SUGGESTIONS = 8
+# In the name of a family of figures, `rank_ic_<sessions>d` or `trading.<figure>`: what a word in brackets stands for.
+PLACEHOLDER = re.compile(r"<(\w+)>")
+STANDS_FOR = {"sessions": r"\d+", "keys": r".+"}
+ANY_KEY = r"[^./]+"
 
 
 class UnknownFigureError(InputError):
     """No figure of a run has the name: no other job of the sweep will have one either."""
 
 
-def check_objective(objective: object, metrics: Collection[str] | None = None) -> None:
+def check_objective(objective: object, figures: Collection[str] | None = None, listed: str = "") -> None:
     """Refuse what cannot name a figure, before anything is computed.
 
     Args:
         objective: as configured; None for no objective.
-        metrics: `<stage>/<name>` of all validation metrics of the training that begins, where that is what begins.
+        figures: names that figures of the runs in question may have, or of families of them: `<sessions>` in one
+            stands for a number, `<keys>` for keys with dots between, any other word in brackets for one key. None
+            where they are not known.
+        listed: where a user finds all of them.
 
     Raises:
-        InputError: it is no name, or it has the form of a validation metric and is none of them.
+        InputError: it is no name, or none of these.
     """
-    if objective is not None and (not isinstance(objective, str) or not objective.strip()):
+    if objective is None:
+        return
+    if not isinstance(objective, str) or not objective.strip():
         raise InputError(f"objective={objective!r} names no figure: give one, such as objective=predictor/val_loss")
-    if metrics is not None and isinstance(objective, str) and "/" in objective and objective not in metrics:
-        raise InputError(f"objective={objective} is no validation metric of this run; {_instead(objective, metrics)}")
+    if figures is not None and not any(is_one_of(objective, one) for one in figures):
+        raise InputError(f"objective={objective} is no figure of such a run; {_instead(objective, figures, listed)}")
+
+
+def is_one_of(figure: str, family: str) -> bool:
+    """Whether a figure has the name, or one of the family's; see `check_objective`."""
+    text_and_words = PLACEHOLDER.split(family)  # in turns
+    pattern = "".join(
+        STANDS_FOR.get(part, ANY_KEY) if number % 2 else re.escape(part) for number, part in enumerate(text_and_words)
+    )
+    return re.fullmatch(pattern, figure) is not None
 
 
 def read_figures(folder: Path) -> dict[str, float | None]:
@@ -63,7 +82,9 @@ def read_objective(folder: Path, objective: str) -> float:
     """
     figures = read_figures(folder)
     if objective not in figures:
-        raise UnknownFigureError(f"objective={objective} is no figure of {folder}; {_instead(objective, figures)}")
+        listed = " and ".join(path.name for path in _files(folder))
+        line = f"objective={objective} is no figure of {folder}; {_instead(objective, figures, listed)}"
+        raise UnknownFigureError(line)
     value = figures[objective]
     if value is None or not math.isfinite(value):
         raise InputError(f"objective={objective} is not known of {folder}: the figure is null")
@@ -82,11 +103,13 @@ def _flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, f
             yield f"{above}{key}", None if value is None else float(value)
 
 
-def _instead(objective: str, names: Collection[str]) -> str:
-    """The names that are most like it; where none is, as many as fit in a line or so."""
+def _instead(objective: str, names: Collection[str], listed: str) -> str:
+    """The names that are most like it; where none is, the first ones."""
     last = objective.rpartition("/")[2].rpartition(".")[2]
-    alike = difflib.get_close_matches(objective, names, MOST_SUGGESTIONS, cutoff=0.5)
-    alike += [name for name in names if name not in alike and name.endswith(last)]
-    if alike:
-        return f"it has {', '.join(alike[:MOST_SUGGESTIONS])} and {len(names)} figures in all"
-    return f"it has {', '.join(names)}"
+    without_words = {PLACEHOLDER.sub("", name): name for name in names}
+    alike = difflib.get_close_matches(objective, without_words, MOST_SUGGESTIONS, cutoff=0.5)
+    near = [without_words[one] for one in alike]
+    near += [name for name in names if name not in near and name.endswith(last)]
+    told = (near or list(names))[:MOST_SUGGESTIONS]
+    all_of_them = f"; all {len(names)} are in {listed}" if listed and len(names) > len(told) else ""
+    return f"it has {', '.join(told)}{all_of_them}"

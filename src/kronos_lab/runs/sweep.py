@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -89,15 +89,27 @@ _sweep: Sweep | None = None
 
 
 class SweepCallback(Callback):
-    """Begins and ends a sweep; Hydra calls it in the process of the sweep. A single run is none of its business."""
+    """Begins and ends a sweep; Hydra calls it in the process of the sweep. A single run is none of its business.
+
+    Args:
+        figures: what `objective` may name, see `check_objective`, and what it is; None where that is not known before.
+        listed: where people find them.
+    """
+
+    def __init__(self, figures: Mapping[str, str] | None = None, listed: str | None = None) -> None:
+        self.figures, self.listed = figures, listed
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the sweep in its folder, and refuse what can be refused before there is a job."""
-        _ends_hydra(lambda: _begin(config))
+        _ends_hydra(lambda: self._begin(config))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Say what has become of the jobs; exit code 1 where one has failed."""
         _ends_hydra(lambda: _finish(_is_search(config)))
+
+    def _begin(self, config: DictConfig) -> None:
+        check_objective(config.get("objective"), self.figures, self.listed or "")
+        _begin(config)
 
 
 def _ends_hydra(do: Callable[[], None]) -> None:
@@ -110,7 +122,6 @@ def _ends_hydra(do: Callable[[], None]) -> None:
 
 def _begin(config: DictConfig) -> None:
     global _sweep  # noqa: PLW0603  (of this process, until `end_of_sweep`)
-    check_objective(config.get("objective"))
     launcher = config.hydra.launcher
     for key in ("tasks_per_node", "nodes"):
         if launcher.get(key, 1) != 1:

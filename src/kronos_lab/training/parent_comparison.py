@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from kronos_lab.data.datamodule import KLineDataModule
 from kronos_lab.errors import InputError
 from kronos_lab.evaluation.close_paths import ClosePaths
-from kronos_lab.evaluation.comparison import PARENT, UNTRAINED, Comparison, compare
+from kronos_lab.evaluation.comparison import HEADLINE, PARENT, UNTRAINED, Comparison, compare, in_headline
 from kronos_lab.evaluation.comparison_files import publish_comparison
 from kronos_lab.evaluation.daily_figures import Outcome
 from kronos_lab.evaluation.manifest import Manifest
@@ -61,6 +61,11 @@ class ParentComparison:
         self.name = UNTRAINED if pretrained is None else PARENT
         self._starting_weights = starting_weights
         self._parent = copy.deepcopy((tokenizer, predictor)) if self.wanted else None
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures that it adds to the headline of the run, those that turn out to be defined."""
+        return [in_headline(figure) for figure in HEADLINE] if self.wanted else []
 
     def run(
         self,

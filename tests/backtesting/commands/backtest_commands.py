@@ -123,6 +123,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "no room": ([*SMALL, "backtest.store=float16"], "backtest.store=float16: choose one of bars, closes"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
+    "no figure": (
+        [*SMALL, "seed=1,2", "objective=information_ratio", "-m"],
+        "objective=information_ratio is no figure of such a run; it has information_ratio_percentile, ",
+    ),
 }
 
 

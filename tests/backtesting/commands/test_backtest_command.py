@@ -57,6 +57,21 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
     assert headline["trials"] == 2 and 0 <= headline["annual_return_percentile"] <= 100
 
 
+def test_every_figure_of_a_run_may_be_an_objective(runs):
+    """What `objective` is held against before a sweep begins is what its jobs will have."""
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.folder import project_root
+    from kronos_lab.runs.objective import check_objective, is_one_of, read_figures
+
+    families = list(OmegaConf.load(project_root() / "conf/hydra/callbacks/sweep_of_backtests.yaml").sweep.figures)
+    figures = {name for run in ("csi300", "finetuned") for name in read_figures(finished(runs, run))}
+    for figure in figures:
+        check_objective(figure, families)
+    of_none = {family for family in families if not any(is_one_of(figure, family) for figure in figures)}
+    assert of_none == {"lightgbm.<keys>"}  # of backtest.lightgbm=true
+
+
 def test_random_portfolios_are_a_hundred_or_none(runs):
     assert pd.read_parquet(finished(runs, "csi300") / "random_portfolios.parquet").shape[1] == 1 + 100
     assert "of 100 random portfolios of the same turnover" in " ".join(runs["csi300"]["out"].split())
