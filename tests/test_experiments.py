@@ -99,6 +99,19 @@ def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> N
     assert not figures.changed.any() and figures.revision.str.fullmatch("[0-9a-f]{40}( [0-9a-f]{40})*").all()
 
 
+def test_results_of_the_demo_effect_are_quoted_as_they_are() -> None:
+    figures = pd.read_csv(DEMO_EFFECT / "results" / "figures.csv").set_index("row").loc["finetuned"]
+    lines = (DEMO_EFFECT / "README.md").read_text().replace("−", "-").splitlines()
+    for market, of_seeds in figures.groupby("market"):
+        title = {"effect_on": "effect on", "effect_off": "effect off", "real_csi300": "real CSI 300"}[market]
+        line = next(line for line in lines if line.startswith(f"| {title} |"))
+        quoted = [cell.strip() for cell in line.split("|")[2:-1]]
+        for cell, (_, seed) in zip(quoted, of_seeds.iterrows(), strict=True):
+            interval = f"[{seed.rank_ic_h_low:.4f}, {seed.rank_ic_h_high:.4f}]"
+            assert cell.startswith(f"{seed.rank_ic_h:.4f} {interval}, t {seed.rank_ic_h_t:.1f}, p "), cell
+            assert float(cell.rpartition("p ")[2]) == pytest.approx(seed.rank_ic_h_p, abs=0.006)
+
+
 def test_runs_of_the_demo_effect_are_not_taken_for_others(record: ModuleType, tmp_path: Path, monkeypatch) -> None:
     """A finished run is not run again, an interrupted one is, and one of another command is refused."""
     import recorded_run
