@@ -150,6 +150,13 @@ def test_a_job_that_fails_does_not_end_the_sweep_and_is_tried_again(command):
     assert "x=fine" not in again.stderr and not list(command.sweep("s").rglob("*.partial"))
 
 
+def test_one_process_of_joblib_is_the_sweeps_own(command):
+    """As `n_jobs=-1` means on one core: nobody waits for that process but the shell."""
+    done = command("-m", "seed=1", "name=s", "objective=figure", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+    assert done.returncode == 0, done.stderr
+    assert command.column("s", "objective") == ["1.5"]
+
+
 @pytest.mark.slow
 def test_a_signal_reaches_all_jobs_and_the_sweep_goes_on_afterwards(command):
     options = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "name=s", "x=slow")

@@ -227,7 +227,8 @@ def _is_sweep() -> bool:
 
 
 def _is_orphan() -> bool:
-    return os.getppid() != int(os.environ.get(SWEEP_PROCESS_VARIABLE) or os.getppid())
+    """Whether this process worked for that of a sweep, and is alone now; one that is the sweep's own never is."""
+    return not _is_sweep() and os.getppid() != int(os.environ.get(SWEEP_PROCESS_VARIABLE) or os.getppid())
 
 
 def _wait_for_earlier_process(job: Job) -> None:
