@@ -100,3 +100,16 @@ def test_one_path_and_few_names_say_what_they_can(finetune):
     assert "val_crps" not in {metric.name for metric in callback(stratified=True).validation_metrics("predictor")}
     _, outcome = finetune.changed(epochs=1, callbacks=(callback(paths=1),)).fit("predictor")
     assert "predictor/val_coverage" not in outcome and outcome["predictor/val_error_to_persistence"] > 0
+
+
+def test_settings_of_runs_that_are_older_than_neutral_ranks_can_be_read():
+    """`resume=` and `from_run=` take the configuration of a run as it was written."""
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from kronos_lab.runs.folder import project_root
+
+    saved = OmegaConf.load(project_root() / "conf" / "evaluation" / "default.yaml")
+    del saved["level_neutral"]
+    older = OmegaConf.merge(saved, {"paths": 2, "seed": 1, "forecast": FORECAST})
+    assert instantiate(older).level_neutral is False

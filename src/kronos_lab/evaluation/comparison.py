@@ -40,8 +40,8 @@ VERDICT_FIGURES = {
 # Of ranks: of forecasts with where prices stand in their lookback. Few finetunes mean to learn as much of it.
 NOTEWORTHY_LEVEL_CORRELATION = 0.3
 LEVEL_NEUTRAL = (
-    "evaluation.level_neutral=true: forecasts rank the names without their part that where the last close stands in "
-    "its lookback explains"
+    "evaluation.level_neutral=true: forecasts rank the names without the part of them that is linear in where the last "
+    "close stands in its lookback"
 )
 
 STRATIFIED = "forecast.stratified=true: no CRPS and no coverage, which need independent paths"
@@ -196,13 +196,13 @@ def _notes(days: int, ranked: int, unit: str, unsure: Callable[[int], str]) -> l
 
 def _notes_on_level(correlation: float, outcome: Outcome) -> list[str]:
     if outcome.level_neutral:
-        return [f"{LEVEL_NEUTRAL} (rank correlation {correlation:+.2f})"]
+        return [LEVEL_NEUTRAL + (f" (rank correlation {correlation:+.2f})" if np.isfinite(correlation) else "")]
     if not abs(correlation) >= NOTEWORTHY_LEVEL_CORRELATION:  # which may be no number
         return []
     towards = "a pull to its mean, if no reversal was learned" if correlation < 0 else "a push away from its mean"
     return [
         f"forecasts over {outcome.horizon} bars lean on where the last close stands in its lookback (rank correlation "
-        f"{correlation:+.2f}): {towards}; evaluation.level_neutral=true ranks the names without it"
+        f"{correlation:+.2f}): {towards}; evaluation.level_neutral=true takes a linear part of it out"
     ]
 
 

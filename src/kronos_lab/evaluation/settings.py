@@ -24,8 +24,8 @@ class EvaluationSettings:
         paths: per pair.
         seed: of paths, random scores and bootstrap.
         batch_size: upper bound on series × paths at once.
-        level_neutral: see `Outcome`.
         forecast: what `conf/forecast/default.yaml` holds.
+        level_neutral: see `Outcome`.
 
     Raises:
         InputError: naming the first that makes no sense.
@@ -36,8 +36,8 @@ class EvaluationSettings:
     paths: int
     seed: int
     batch_size: int
-    level_neutral: bool
     forecast: Mapping[str, Any]
+    level_neutral: bool = False  # as runs have it whose configuration is older than this setting
     path_settings: PathSettings = field(init=False)
 
     def __post_init__(self) -> None:
