@@ -49,7 +49,8 @@ def test_parent_and_finetuned_are_two_and_the_finetuned_stays_as_it_is(finetune)
 def test_weights_that_may_know_the_test_days_are_named_below_the_table(finetune):
     module, data = finetune.make_module("predictor"), finetune.make_data()
     quality = comparison(finetune, module, days=30, starting_weights=["NeoQuasar/Kronos-small"])
-    assert run(quality, finetune, module, data).notes == []  # test days from July 2024 on
+    # Test days from July 2024 on; what is said of weights that were never trained is no part of this.
+    assert not [line for line in run(quality, finetune, module, data).notes if " lean on " not in line]
     data.split = dataclasses.replace(
         data.split, train_end="2024-01-31", val_start="2024-02-01", val_end="2024-03-29", test_start="2024-04-01"
     )
