@@ -100,10 +100,15 @@ def test_results_of_the_demo_effect_are_of_its_commands(record: ModuleType) -> N
 
 
 def test_results_of_the_demo_effect_are_quoted_as_they_are() -> None:
-    figures = pd.read_csv(DEMO_EFFECT / "results" / "figures.csv").set_index("row").loc["finetuned"]
+    figures = pd.read_csv(DEMO_EFFECT / "results" / "figures.csv")
+    confirmation = pd.read_csv(DEMO_EFFECT / "results" / "confirmation.csv")
+    assert not confirmation.changed.any() and confirmation.revision.str.fullmatch("[0-9a-f]{40}").all()
+    figures = pd.concat([figures, confirmation.assign(market="unseen")]).set_index("row").loc["finetuned"]
+    titles = {"effect_on": "effect on", "effect_off": "effect off", "real_csi300": "real CSI 300", "unseen": "unseen"}
+    assert set(figures.market) == set(titles)
     lines = (DEMO_EFFECT / "README.md").read_text().replace("−", "-").splitlines()
     for market, of_seeds in figures.groupby("market"):
-        title = {"effect_on": "effect on", "effect_off": "effect off", "real_csi300": "real CSI 300"}[market]
+        title = titles[market]
         line = next(line for line in lines if line.startswith(f"| {title} |"))
         quoted = [cell.strip() for cell in line.split("|")[2:-1]]
         for cell, (_, seed) in zip(quoted, of_seeds.iterrows(), strict=True):
