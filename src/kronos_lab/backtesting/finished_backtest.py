@@ -12,11 +12,10 @@ from omegaconf import DictConfig
 from kronos_lab.backtesting.forecasts.candidates import own_weights
 from kronos_lab.backtesting.scores.signals import score_frame
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import SUMMARY_FILE, load_config
+from kronos_lab.runs.folder import METRICS_FILE, SUMMARY_FILE, load_config
 from kronos_lab.runs.summary import find_finished_training_runs, read_summary
 
 SIGNALS_FILE, PORTFOLIO_FILE, DAILY_FILE = "signals.parquet", "portfolio.parquet", "daily.parquet"
-METRICS_FILE = "metrics.json"
 # What decides which scores a day has and what is traded on them, apart from the weights.
 RULE = (
     "market", "universe", "split", "data", "data_without_run", "forecast", "signal", "cross_section", "strategy",

@@ -11,7 +11,6 @@ import yaml
 from rich.markup import escape
 
 from kronos_lab.backtesting.conclusions import headline, verdict
-from kronos_lab.backtesting.finished_backtest import METRICS_FILE
 from kronos_lab.backtesting.forecasts.candidates import Candidates
 from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
 from kronos_lab.backtesting.headline_on_screen import print_headline
@@ -23,6 +22,7 @@ from kronos_lab.backtesting.results import Results
 from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.data.market import Market
 from kronos_lab.runs.console import screen
+from kronos_lab.runs.folder import METRICS_FILE
 from kronos_lab.runs.laps import Laps
 from kronos_lab.runs.summary import write_json, write_summary
 from kronos_lab.runs.tracking import facts_of_run, log_artifact, log_outcome, record_of, tracked

@@ -7,13 +7,14 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from kronos_lab.backtesting.finished_backtest import METRICS_FILE, read_metrics, read_scores
+from kronos_lab.backtesting.finished_backtest import read_metrics, read_scores
 from kronos_lab.backtesting.headline_on_screen import print_headline
 from kronos_lab.backtesting.report.wording import chance, number, span
 from kronos_lab.backtesting.score_quality import NEXT_SESSION, sure_figures
 from kronos_lab.data.market import Market
 from kronos_lab.evaluation.ranking import daily_correlation, open_to_open_return
 from kronos_lab.runs.console import screen
+from kronos_lab.runs.folder import METRICS_FILE
 from kronos_lab.runs.summary import write_json
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE, shared_folder
 
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
+METRICS_FILE = "metrics.json"  # of a backtest: every figure
 SWEEP_FILE = "sweep.json"  # of a sweep: the command as typed, see `sweep_folder`
 SWEEP_LOCK_FILE = ".lock"
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.

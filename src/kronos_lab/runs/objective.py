@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import SUMMARY_FILE
+from kronos_lab.runs.folder import METRICS_FILE, SUMMARY_FILE
 
-METRICS_FILE = "metrics.json"  # of a backtest
 HEADLINE = "headline"
 MOST_SUGGESTIONS = 8
 # In the name of a family of figures, `rank_ic_<sessions>d` or `trading.<figure>`: what a word in brackets stands for.
