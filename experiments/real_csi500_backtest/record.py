@@ -15,7 +15,7 @@ from recorded_run import REAL_MARKET, Run, keep_results, need_shared_data
 TRAIN = ["train.py", *REAL_MARKET, "logger=csv", "data.windows_per_epoch=40_000", "trainer.max_epochs=1"]
 BACKTEST = [
     "backtest.py", *REAL_MARKET, "logger=csv", "universe=csi500", "forecast.paths=5", "backtest.start=2024-07-01",
-    "backtest.end=2025-06-30",
+    "backtest.end=2025-06-30", "backtest.lightgbm=true",
 ]  # fmt: skip
 RUNS = [
     Run("train", "real_csi300_tiny", [*TRAIN, "universe=csi300", "name=real_csi300_tiny"]),
