@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
 
     from kronos_lab.backtesting import optional_figures
     from kronos_lab.backtesting.alpha158.rival import Rival
-    from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, trade_each
+    from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, on_rows_of, trade_each
     from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
@@ -133,6 +133,8 @@ def main(cfg: DictConfig) -> None:
     if candidates.parent:
         folders[PARENT] = [[folder / candidates.parent.folder]]
     scores = {name: cross_section(scores_in_turn(of, signal), market, universe) for name, of in folders.items()}
+    if candidates.parent:  # a path of few may leave either without a score where the other has one
+        scores[PARENT] = on_rows_of(scores[OURS], scores[PARENT])
     lap("signals")
     if cfg.backtest.baselines:
         scores |= baseline_scores(market, scores[OURS])

@@ -10,6 +10,7 @@ from kronos_lab.backtesting.baselines import (
     Traded,
     against_baselines,
     baseline_scores,
+    on_rows_of,
     past_return,
     past_volatility,
 )
@@ -41,6 +42,14 @@ def test_rules_rank_the_rows_that_were_forecast(small_market):
     score_LN = scored(small_market)
     for name, rule_LN in baseline_scores(small_market, score_LN).items():
         pd.testing.assert_frame_equal(rule_LN.notna(), score_LN.notna(), check_names=False, obj=name)
+
+
+def test_other_scores_are_held_to_the_same_rows():
+    """Of paths that all end alike return over volatility is unknown: of one model it may be, of its parent not."""
+    ours = pd.DataFrame({"a": [1.0, NAN], "b": [2.0, 1.0], "c": [3.0, 2.0]})
+    parent = pd.DataFrame({"b": [5.0, 6.0], "a": [9.0, 9.0], "c": [NAN, NAN], "d": [1.0, 1.0]})
+    expected = pd.DataFrame({"a": [9.0, NAN], "b": [5.0, 6.0], "c": [7.0, 6.0]})  # the median of the day
+    pd.testing.assert_frame_equal(on_rows_of(ours, parent), expected)
 
 
 def test_rules_know_nothing_of_the_day_after(small_market, monkeypatch):

@@ -60,16 +60,18 @@ def test_the_verdict_says_what_the_figures_do(backtest):
 
     known = verdict(backtest.metrics)
     assert known[0].startswith("The scores order the names of the next session better than chance (p 0.0")
+    assert "days a rank IC below 0." in known[0] and "a year cannot be told from zero." in known[1]
     nothing = deepcopy(backtest.metrics)
     nothing["ranking"]["open_to_open"]["1"]["rank_ic"] |= {"p": 0.4, "detectable": 0.0123, "days": 100}
-    nothing["excess"]["equal_weight"]["with_cost"] |= {"p": 0.3}
+    nothing["excess"]["equal_weight"]["with_cost"] |= {"p": 0.3, "detectable": 0.187}
     nothing["superiority"] |= {"strongest": "momentum", "excess_of_strongest": 0.123, "p": 0.5}
     place = nothing["random_portfolios"]["excess"]["equal_weight"]
     place["annual_return"]["better"], place["information_ratio"]["better"] = 12, 9
     assert verdict(nothing) == [
-        "The order of the scores cannot be told from chance over the next session (p 0.40): with 100 days a rank IC "
+        "The order of the scores cannot be told from chance over the next session (p 0.40); with 100 days a rank IC "
         "below 0.012 cannot be told from zero.",
-        "The excess over equal weight after cost cannot be told from nothing (p 0.3 over 100 sessions).",
+        "The excess over equal weight after cost cannot be told from nothing (p 0.3); with 100 sessions one below "
+        "18.7% a year cannot be told from zero.",
         "Of equal weight and 5 rules without a model the strongest was momentum, with an excess of +12.3% a year: the "
         "scores cannot be told from it (SPA test, p 0.5).",
         "12 of 30 random portfolios of the same turnover earned more, 9 had a higher information ratio over equal "

@@ -93,6 +93,7 @@ def test_the_same_evaluation_counts_once_and_other_tests_do_not_count():
         "later": replace(TRIAL, evaluated="later", start="2024-12-31", end="2025-06-30"),
         "touching nothing": replace(TRIAL, evaluated="apart", start="2025-01-01", end="2025-06-30"),
         "other universe": replace(TRIAL, evaluated="universe", universe="csi500"),
+        "the same of another universe": replace(TRIAL, universe="csi500"),
         "other market": replace(TRIAL, evaluated="market", market="another"),
         "a day more in the store": replace(TRIAL, evaluated="grown", market_fingerprint="def"),
         "the same from a later day on": replace(TRIAL, start="2024-08-01", sharpe=0.4),
@@ -101,7 +102,7 @@ def test_the_same_evaluation_counts_once_and_other_tests_do_not_count():
     own = replace(TRIAL, sharpe=0.3)
     found = distinct_trials([TRIAL, *others.values()], own)
     assert sorted((trial.evaluated, trial.sharpe) for trial in found) == [
-        ("1", 0.3), ("1", 0.4), ("grown", 0.1), ("later", 0.1), ("other", 0.1)
+        ("1", 0.1), ("1", 0.3), ("1", 0.4), ("grown", 0.1), ("later", 0.1), ("other", 0.1), ("universe", 0.1)
     ]  # fmt: skip
     assert distinct_trials([], own) == [own]
 

@@ -61,12 +61,15 @@ def baseline_scores(market: Market, score_LN: pd.DataFrame) -> dict[str, pd.Data
     Where a rule has no opinion (too few bars) it has the median one of the day, so that all rank the same names.
     """
     close_LN = market.wide(["close"], list(score_LN.columns))["close"]
-    found = {}
-    for name, rule in RULES.items():
-        rule_LN = rule(close_LN).reindex(score_LN.index).where(score_LN.notna())
-        median_L = rule_LN.median(axis=1).fillna(0.0)
-        found[name] = rule_LN.apply(lambda column, median_L=median_L: column.fillna(median_L)).where(score_LN.notna())
-    return found
+    return {name: on_rows_of(score_LN, rule(close_LN)) for name, rule in RULES.items()}
+
+
+def on_rows_of(score_LN: pd.DataFrame, other_LN: pd.DataFrame) -> pd.DataFrame:
+    """Other scores on exactly the rows of these; where they have none, the median of their day."""
+    rows_LN = score_LN.notna()
+    other_LN = other_LN.reindex(index=score_LN.index, columns=score_LN.columns).where(rows_LN)
+    median_L = other_LN.median(axis=1).fillna(0.0)
+    return other_LN.apply(lambda column: column.fillna(median_L)).where(rows_LN)
 
 
 def trade_each(

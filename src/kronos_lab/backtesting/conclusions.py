@@ -50,21 +50,22 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
     figures = metrics["ranking"]["open_to_open"][str(NEXT_SESSION)]["rank_ic"]
     if not np.isfinite(figures["p"]):
         said = [f"Whether the scores order the names better than chance cannot be said: {figures['reason']}."]
-    elif figures["p"] <= 1 - CONFIDENCE:
-        better = "better" if figures["mean"] > 0 else "worse"
-        said = [f"The scores order the names of the next session {better} than chance (p {figures['p']:.4f})."]
     else:
-        said = [
-            f"The order of the scores cannot be told from chance over the next session (p {figures['p']:.2f}): with "
-            f"{figures['days']} days a rank IC below {figures['detectable']:.3f} cannot be told from zero."
-        ]
+        if figures["p"] <= 1 - CONFIDENCE:
+            better = "better" if figures["mean"] > 0 else "worse"
+            known = f"The scores order the names of the next session {better} than chance (p {figures['p']:.4f})"
+        else:
+            known = f"The order of the scores cannot be told from chance over the next session (p {figures['p']:.2f})"
+        least = f"with {figures['days']} days a rank IC below {figures['detectable']:.3f} cannot be told from zero"
+        said = [f"{known}; {least}."]
     excess = metrics["excess"]["equal_weight"]["with_cost"]
     if np.isfinite(excess["p"]):
         apart = "cannot be told from nothing"
         if excess["p"] <= 1 - CONFIDENCE:
             apart = "is more than chance" if excess["annual_return"] > 0 else "is a loss beyond chance"
         said.append(
-            f"The excess over equal weight after cost {apart} (p {excess['p']:.2g} over {excess['sessions']} sessions)."
+            f"The excess over equal weight after cost {apart} (p {excess['p']:.2g}); with {excess['sessions']} "
+            f"sessions one below {excess['detectable']:.1%} a year cannot be told from zero."
         )
     if PARENT in metrics["baselines"]:
         said += _beside_parent(metrics["baselines"][PARENT])

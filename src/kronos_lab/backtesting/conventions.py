@@ -44,7 +44,7 @@ def conventions(per_year: float) -> dict[str, str]:
         "blocks of at least the horizon; p is twice the smaller of two: that one rule at least (or equal weight) is as "
         "good, and that none is better",
         "deflated_sharpe_ratio": "Bailey and López de Prado (2014), of the net excess over equal weight per session; "
-        "trials are the different evaluations of this universe and market on sessions that overlap these, as "
+        "trials are the different evaluations on this market, of any universe, on sessions that overlap these, as "
         "outputs/trials.jsonl lists them (their ratios as if they had lasted as long as this one): what was tried "
         "elsewhere is not known; of one trial it is the probabilistic Sharpe ratio; takes sessions as independent",
         "hit_rate": "share of names whose next session lies on the same side of the day's median as their score",

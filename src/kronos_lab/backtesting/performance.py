@@ -67,8 +67,9 @@ def performance_errors(returns_L: pd.Series, per_year: float, seed: int) -> dict
     """How sure the annual figures of daily differences are.
 
     Returns:
-        `t` and `p` of the mean (HAC, see `hac_mean`), and 95 % block-bootstrap intervals of annual return and
-        information ratio: `annual_return_low`, `_high`, `information_ratio_low`, `_high`; NaN where days are too few.
+        `t` and `p` of the mean and `detectable`, the smallest annual return that could be told from 0 (HAC, see
+        `hac_mean`), and 95 % block-bootstrap intervals of annual return and information ratio: `annual_return_low`,
+        `_high`, `information_ratio_low`, `_high`; NaN where days are too few.
     """
     days = len(returns_L)
     reason = too_little(days, horizon=1, stride=1)
@@ -88,7 +89,7 @@ def performance_errors(returns_L: pd.Series, per_year: float, seed: int) -> dict
         for figure, values in resampled.items():
             low, high = interval(getattr(own, figure), values, days, 1)
             ends |= {f"{figure}_low": low, f"{figure}_high": high}
-    return {"t": sure.t, "p": sure.p, **ends}
+    return {"t": sure.t, "p": sure.p, "detectable": sure.detectable * per_year, **ends}
 
 
 def equity_curve(returns_L: pd.Series) -> pd.Series:

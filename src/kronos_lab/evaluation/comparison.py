@@ -70,7 +70,8 @@ class Comparison:
     @property
     def headline(self) -> dict[str, float]:
         """Figures of the finetuned weights, as `test_<figure>`; NaN where one is not defined."""
-        return {in_headline(name): float(self.table.at[FINETUNED, name]) for name in HEADLINE}
+        values = self.table.loc[[FINETUNED], list(HEADLINE)].to_numpy(float)[0]
+        return {in_headline(name): float(value) for name, value in zip(HEADLINE, values, strict=True)}
 
     @property
     def lines(self) -> list[str]:

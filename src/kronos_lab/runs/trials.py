@@ -52,18 +52,17 @@ class Trial:
     kurtosis: float | None
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """What makes it another trial: what was evaluated, and on which sessions."""
-        return self.evaluated, self.start, self.end
+    def identity(self) -> tuple[str, str, str, str, str]:
+        """What makes it another trial: what was evaluated, and on whose members and which sessions."""
+        return self.market, self.universe, self.evaluated, self.start, self.end
 
     def same_test(self, other: "Trial") -> bool:
-        """Whether both were evaluated on the same market and universe, on ranges that overlap.
+        """Whether both were evaluated on the same market, of whichever universe, on ranges that overlap.
 
-        By the name of the market: a day more in its store makes no other market of it.
+        Universes can be tried one after the other too, and the best of them kept. By the name of the market: a day
+        more in its store makes no other market of it.
         """
-        of_both = ("market", "universe")
-        same = all(getattr(self, name) == getattr(other, name) for name in of_both)
-        return same and self.start <= other.end and other.start <= self.end
+        return self.market == other.market and self.start <= other.end and other.start <= self.end
 
 
 def evaluation_hash(weights: Sequence[str], settings: Mapping[str, Any]) -> str:
@@ -141,7 +140,7 @@ def _trial(values: Any) -> Trial:
 
 
 def distinct_trials(trials: list[Trial], own: Trial) -> list[Trial]:
-    """Trials of the same test as `own`, the newest of each hash and range; `own` is among them, and stands for its own.
+    """Trials of the same test as `own`, the newest of each identity; `own` is among them, and stands for its own.
 
     The same rule over other days counts as another trial: days can be chosen too.
 

@@ -49,7 +49,7 @@ def test_each_evaluation_is_a_trial_and_those_of_the_same_days_count(runs):
         trials = metrics_of(finished(runs, name))["trials"]
         counted[name] = trials["trials"]
         assert line["sharpe"] == trials["sharpe_ratio"]
-    assert counted == {"csi300": 1, "cheaper": 2, "all": 1, "finetuned": 3, "ensemble": 4, "before": 1, "turns": 5}
+    assert counted == {"csi300": 1, "cheaper": 2, "all": 3, "finetuned": 4, "ensemble": 5, "before": 1, "turns": 6}
     said = {name: " ".join(runs[name]["out"].split()) for name in COMMANDS}  # lines are broken at 120 letters
     assert "Probabilistic Sharpe ratio" in said["csi300"] and "one of at least 2 trials" in said["cheaper"]
     assert "Deflated Sharpe ratio" in (finished(runs, "cheaper") / "report.html").read_text()

@@ -209,6 +209,30 @@ def test_closes_alone_give_the_same_scores_and_take_less_room(forecasts, small_m
         check_store("float16")
 
 
+def test_kept_closes_take_as_little_room_as_the_readme_says(tmp_path):
+    from kronos_lab.backtesting.forecasts.forecast_batches import Forecast
+    from kronos_lab.backtesting.forecasts.forecast_shards import write_shard
+    from kronos_lab.backtesting.scores.signals import CloseScale
+
+    random, series = np.random.default_rng(1), 2_000
+    close_B = random.uniform(5, 50, series).astype(np.float32)
+    paths_BPHF = close_B[:, None, None, None] * np.exp(0.02 * random.standard_normal((series, 5, 10, 6)).cumsum(axis=2))
+    forecast = Forecast(
+        batch=0,
+        parts=[series],
+        symbol_B=np.array([f"SH{600000 + number}" for number in range(series)], dtype=object),
+        date_B=np.full(series, np.datetime64("2024-07-01", "ns")),
+        last_close_B=close_B,
+        close_scale=CloseScale(close_B * np.float32(0.99), close_B * np.float32(0.05)),
+        paths_BPHF=paths_BPHF.astype(np.float32),
+    )
+    sizes = {}
+    for store in ("bars", "closes", "closes_float16"):
+        write_shard(tmp_path / store, [forecast], store)
+        sizes[store] = (tmp_path / store).stat().st_size
+    assert sizes["closes"] < sizes["bars"] / 5 and sizes["closes_float16"] < sizes["bars"] / 10
+
+
 def test_low_precision_never_touches_the_prices(forecasts, small_market, tmp_path):
     from kronos_lab.backtesting.forecasts.forecast_shards import read_forecasts
 

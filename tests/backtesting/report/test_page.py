@@ -58,6 +58,13 @@ def test_the_page_begins_with_warnings_then_the_headline(page):
     assert order == sorted(order)
 
 
+def test_the_headline_says_how_sure_and_of_how_many_on_a_phone_too(page):
+    headline = page[page.index('class="headline"') : page.index("<h2>Returns")]
+    assert "Members scored" in headline and "of those not suspended" in headline
+    on_a_phone = re.search(r"@media \(max-width: 40rem\) \{(.*?)\n  \}", page, re.DOTALL)
+    assert on_a_phone and "none" not in on_a_phone[1]  # nothing is hidden: intervals stand below their figures
+
+
 def test_the_page_states_its_conventions_and_escapes_what_it_is_given(page):
     assert "price index (dividends excluded)" in page
     assert "sessions per year (the market&#39;s own calendar)" in page

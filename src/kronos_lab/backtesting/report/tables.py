@@ -7,7 +7,7 @@ from kronos_lab.backtesting.baselines import LIGHTGBM, OURS
 from kronos_lab.backtesting.report.wording import Table, capital, chance, number, percent, span, unknown
 
 RETURN_COLUMNS = ("annual return", "annual volatility", "information ratio", "max drawdown", "total return")
-RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "days > 0", "days")
+RANKING_COLUMNS = ("mean", "95 %", "ICIR", "t", "p", "t apart", "detectable", "days > 0", "days")
 KINDS = {"rank_ic": "rank IC", "ic": "IC"}
 OVER = {"equal_weight": "equal weight", "index": "the price index"}
 LABELS = {"open_to_open": "open to open", "close_to_close": "close to close"}
@@ -48,6 +48,9 @@ def headline_table(metrics: Mapping[str, Any]) -> list[Line]:
     lines.append(Line("Maximum drawdown, with cost", percent(own["max_drawdown"]), "of the portfolio"))
     how = f"of the account, bought + sold; costs {percent(trading['annual_cost'])} a year"
     lines.append(Line("Turnover per session", percent(trading["turnover_per_session"]), how))
+    coverage = metrics["coverage"]
+    how = f"of those not suspended; least on {coverage['worst_day']}: {percent(coverage['worst'])}"
+    lines.append(Line("Members scored", percent(coverage["mean"]), how))
     return lines
 
 
@@ -82,12 +85,13 @@ def ranking_table(metrics: Mapping[str, Any]) -> Table:
             for kind, figures in kinds.items():
                 values = [number(figures["mean"], 4), span(figures, "mean", number, 4), number(figures["icir"], 3)]
                 values += [number(figures["t"], 2), chance(figures["p"]), number(figures["t_separate"], 2)]
-                values += [percent(figures["positive_days"]), str(figures["days"])]
+                values += [number(figures["detectable"], 4), percent(figures["positive_days"]), str(figures["days"])]
                 rows.append([f"{capital(KINDS[kind])}, {horizon}-session {LABELS[label]}", *values])
     conventions = metrics["conventions"]
     note = (
         f"Open to open: {conventions['open_to_open']}. Close to close: {conventions['close_to_close']}. "
-        f"ICIR: mean / std per day. t: {conventions['t']}. Interval: {conventions['interval']}."
+        f"ICIR: mean / std per day. t: {conventions['t']}. Detectable: the smallest mean that could be told from 0. "
+        f"Interval: {conventions['interval']}."
     )
     return Table(RANKING_COLUMNS, rows, note)
 
