@@ -10,6 +10,8 @@ from rich.table import Table
 from kronos_lab.backtesting.conclusions import calibration_sentences, verdict
 from kronos_lab.backtesting.report.tables import headline_table
 
+WIDE = 90  # characters: below, what the figures mean would be a column of single words
+
 
 def print_headline(console: Console, metrics: Mapping[str, Any]) -> None:
     """A table of figures and, in words, what they say."""
@@ -17,7 +19,7 @@ def print_headline(console: Console, metrics: Mapping[str, Any]) -> None:
     table = Table(box=None, show_header=False)
     for column in ("name", "value"):  # only what they mean may be cut short on a narrow terminal
         table.add_column(no_wrap=True, min_width=max(len(getattr(line, column)) for line in lines))
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=console.width < WIDE, overflow="ellipsis")
     for line in lines:
         table.add_row(line.name, f"[bold]{line.value}[/]", escape(line.how.split(";")[0]))
     console.print(table)
