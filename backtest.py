@@ -35,6 +35,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from kronos_lab.backtesting import optional_figures
     from kronos_lab.backtesting.alpha158.rival import Rival
     from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, trade_each
     from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
@@ -94,6 +95,14 @@ def main(cfg: DictConfig) -> None:
             cfg.backtest.reuse,
         )
     against = benchmarks(market, universe, cfg.universe.benchmark)
+    made = {
+        optional_figures.INDEX: "index" in against,
+        optional_figures.RANDOM_PORTFOLIOS: portfolios > 0,
+        optional_figures.CALIBRATION: cfg.calibration.days != 0,
+        optional_figures.RIVALS: cfg.backtest.baselines or rival is not None,
+        optional_figures.LIGHTGBM: rival is not None,
+    }
+    optional_figures.check_has_figure(cfg.get("objective"), window.horizon, made)
     calibration = instantiate(cfg.calibration).sample(market, universe, window, coverage.index, sampling)
 
     loaded, weights = candidates.load()

@@ -69,9 +69,8 @@ class Comparison:
 
     @property
     def headline(self) -> dict[str, float]:
-        """Figures of the finetuned weights that are defined, as `test_<figure>`."""
-        row = self.table.loc[[FINETUNED]].dropna(axis=1)
-        return {in_headline(name): float(row[name].iloc[0]) for name in HEADLINE if name in row}
+        """Figures of the finetuned weights, as `test_<figure>`; NaN where one is not defined."""
+        return {in_headline(name): float(self.table.at[FINETUNED, name]) for name in HEADLINE}
 
     @property
     def lines(self) -> list[str]:

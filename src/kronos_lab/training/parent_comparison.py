@@ -64,7 +64,7 @@ class ParentComparison:
 
     @property
     def figures(self) -> list[str]:
-        """Names of the figures that it adds to the headline of the run, those that turn out to be defined."""
+        """Names of the figures that it adds to the headline of the run, null where one turns out not to be defined."""
         return [in_headline(figure) for figure in HEADLINE] if self.wanted else []
 
     def run(

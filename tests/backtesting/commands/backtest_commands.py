@@ -123,6 +123,12 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "no room": ([*SMALL, "backtest.store=float16"], "backtest.store=float16: choose one of bars, closes"),
     "no run": ([*SMALL, "checkpoint=null"], "no finished training run on market small"),
+    "no rival": ([*SMALL, "objective=lightgbm.trees"], "no figure of this backtest: it needs backtest.lightgbm=true"),
+    "no index to beat": (
+        [*SMALL, "universe=all", "objective=excess_index_with_cost"],
+        "no figure of this backtest: it needs a universe with an index, universe.benchmark",
+    ),
+    "other sessions": ([*SMALL, "objective=rank_ic_10d_t"], "its labels are of 1d or 4d"),
     "no figure": (
         [*SMALL, "seed=1,2", "objective=information_ratio", "-m"],
         "objective=information_ratio is no figure of such a run; it has information_ratio_percentile, ",

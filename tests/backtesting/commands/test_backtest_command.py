@@ -72,6 +72,25 @@ def test_every_figure_of_a_run_may_be_an_objective(runs):
     assert of_none == {"lightgbm.<keys>"}  # of backtest.lightgbm=true
 
 
+def test_figures_that_only_some_backtests_have_are_known_by_name(runs):
+    """Run "all" has no index, calibration and random portfolios, and no backtest here has LightGBM."""
+    from kronos_lab.backtesting import optional_figures
+    from kronos_lab.runs.objective import is_one_of, read_figures
+
+    everything, least, no_rules = (read_figures(finished(runs, run)) for run in ("csi300", "all", "finetuned"))
+
+    def of(figures, optional):
+        return {family for family in optional.families if any(is_one_of(figure, family) for figure in figures)}
+
+    for optional in (optional_figures.INDEX, optional_figures.RANDOM_PORTFOLIOS, optional_figures.CALIBRATION):
+        assert of(everything, optional) == set(optional.families)
+        assert not of(least, optional)
+    assert of(least, optional_figures.RIVALS) == set(optional_figures.RIVALS.families)
+    assert not of(no_rules, optional_figures.RIVALS)
+    for name in everything:  # labels: one session, or the horizon of 4
+        optional_figures.check_has_figure(name, 4, {})
+
+
 def test_random_portfolios_are_a_hundred_or_none(runs):
     assert pd.read_parquet(finished(runs, "csi300") / "random_portfolios.parquet").shape[1] == 1 + 100
     assert "of 100 random portfolios of the same turnover" in " ".join(runs["csi300"]["out"].split())
