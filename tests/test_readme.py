@@ -94,6 +94,10 @@ def test_a_backtest_is_quoted_as_recorded() -> None:
     assert f"{record['forecasts']:,} forecasts of {record['paths']} paths" in README
     assert record["seconds"]["simulation and statistics"] < 90 and record["seconds"]["report"] < 10
     assert record["largest_resident_gib"] < 4
+    larger = json.loads((ROOT / "benchmarks" / "results" / "backtest_1000_stocks.json").read_text())
+    quoted = f"{larger['forecasts']:,} forecasts of {larger['universe']}, {larger['largest_resident_gib']:.1f} GiB"
+    assert quoted in " ".join(README.split())
+    assert larger["universe"] == "csi1000" and larger["largest_resident_gib"] < 4
 
 
 def test_approximations_and_memory_are_quoted_as_recorded() -> None:
