@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from finished_backtests import HORIZON, PER_YEAR, SESSIONS, finished, trained
+from finished_backtests import HORIZON, PER_YEAR, SESSIONS, compare, finished, rows_of, trained
 
 from kronos_lab.backtesting.comparison.compared_run import read_compared_run
 from kronos_lab.backtesting.comparison.comparison import RunComparison, compare_runs
@@ -12,15 +12,6 @@ from kronos_lab.backtesting.comparison.rows import make_rows
 from kronos_lab.backtesting.comparison.verdict import verdict
 from kronos_lab.backtesting.report.comparison_tables import different_settings
 from kronos_lab.runs.trials import Trial, append_trial, read_trials
-
-
-def compare(outputs, names, against=None, trials=()) -> RunComparison:
-    runs = {name: read_compared_run((outputs / "backtest" / name).resolve(), outputs) for name in names}
-    return compare_runs([*runs.values()], runs[against or names[0]], trials, seed=1)
-
-
-def rows_of(compared, table=0):
-    return {line.row.name: line for line in compared.tables[table].lines}
 
 
 def test_differences_are_of_the_paired_days(tmp_path):
@@ -96,13 +87,13 @@ def test_weights_that_no_training_run_explains_are_no_seeds(tmp_path):
     for n in (1, 2):
         finished(tmp_path, f"run{n}", weights=f"w{n}", draw=n)
     runs = [read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (1, 2)]
-    rows, notes = make_rows(runs)
+    rows, _, notes = make_rows(runs)
     assert len(rows) == 2 and not notes
     run = trained(tmp_path, "t", "w3")
     finished(tmp_path, "run3", weights="w3", training_run=run)
     trained(tmp_path, "again", "w4")
     finished(tmp_path, "run4", weights="w4", training_run=tmp_path / "train" / "again")
-    rows, notes = make_rows([read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (3, 4)])
+    rows, _, notes = make_rows([read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (3, 4)])
     assert len(rows) == 2 and "the same settings and seeds, but other weights" in notes[0]
 
 
@@ -115,6 +106,16 @@ def test_a_repeat_counts_once(tmp_path):
     assert compared.luck["trials"] == 1 and len(compared.first.lines) == 1
     assert "base repeats again with other figures" not in "".join(compared.notes)
     assert "wrong repeats base with other figures" in compare(tmp_path, ["base", "wrong"]).notes[1]
+
+
+def test_a_repeat_that_all_are_held_against_stands_for_the_run_it_repeats(tmp_path):
+    """And not for one of another universe, though its weights, settings and days are the same."""
+    finished(tmp_path, "a300", draw=1)
+    finished(tmp_path, "b500", universe__name="csi500", draw=2)
+    finished(tmp_path, "c500", universe__name="csi500", draw=2)
+    finished(tmp_path, "d500", universe__name="csi500", strategy__topk=30, draw=3)
+    compared = compare(tmp_path, ["a300", "b500", "c500", "d500"], against="c500")
+    assert compared.against.name == "b500" and set(rows_of(compared)) == {"b500", "d500"}
 
 
 def test_only_what_differs_is_a_column(tmp_path):

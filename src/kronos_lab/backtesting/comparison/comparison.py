@@ -117,12 +117,13 @@ def compare_runs(
 
     Args:
         runs: all of them, `against` included.
-        against: what all are held against; the row that holds it, where it is one of several seeds.
+        against: what all are held against; the row that holds it, where it is one of several seeds, and that of the
+            run it repeats.
         trials: of the ledger, oldest first.
         seed: of the bootstrap.
     """
-    rows, notes = make_rows(runs)
-    reference = _row_of(rows, against)
+    rows, row_of, notes = make_rows(runs)
+    reference = row_of[against.folder]
     by_conditions: dict[Conditions, list[Row]] = {}
     for row in rows:
         by_conditions.setdefault(row.conditions, []).append(row)
@@ -141,15 +142,6 @@ def compare_runs(
         best=best.name,
         luck=_luck(best, [*trials, *(run.trial for run in sorted(runs, key=lambda run: run.name))]),
     )
-
-
-def _row_of(rows: Sequence[Row], run: ComparedRun) -> Row:
-    """The row a run is in; of a run that repeats another, that of the other."""
-    for row in rows:
-        if any(one.folder == run.folder for one in row.runs):
-            return row
-    same = [row for row in rows for one in row.runs if one.trial.identity == run.trial.identity]
-    return same[0]
 
 
 def _lines(rows: Sequence[Row], reference: Row, seed: int) -> list[Line]:
