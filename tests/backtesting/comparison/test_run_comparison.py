@@ -6,11 +6,11 @@ import pytest
 from finished_backtests import HORIZON, PER_YEAR, SESSIONS, compare, finished, rows_of, trained
 
 from kronos_lab.backtesting.comparison.compared_run import read_compared_run
-from kronos_lab.backtesting.comparison.comparison import RunComparison, compare_runs
-from kronos_lab.backtesting.comparison.outcome import comparison_frame
+from kronos_lab.backtesting.comparison.outcome import comparison_frame, headline
 from kronos_lab.backtesting.comparison.rows import make_rows
 from kronos_lab.backtesting.comparison.verdict import verdict
-from kronos_lab.backtesting.report.comparison_tables import different_settings
+from kronos_lab.backtesting.report.comparison_tables import different_settings, less_table
+from kronos_lab.backtesting.report.wording import chance
 from kronos_lab.runs.trials import Trial, append_trial, read_trials
 
 
@@ -193,12 +193,32 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
     assert compared.luck["probability"] < 0.95
 
 
+def test_each_label_is_said_to_be_told_apart_or_not(tmp_path):
+    """A better order over the horizon alone: in the verdict, the tested figures and the table of differences."""
+    for n in range(3):
+        finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n)
+    finished(tmp_path, "later", strategy__topk=40, draw=7, later_rank_ic=0.06)
+    compared = compare(tmp_path, ["run0", "run1", "run2", "later"])
+    _, of_next, of_horizon, *_ = verdict(compared)
+    assert "rank IC of the next session" in of_next and "can be told from it (SPA" not in of_next
+    assert of_horizon.startswith(f"The highest rank IC over {HORIZON} sessions has later, 0.0600, which is 0.0600 [")
+    assert "more than run0: it can be told from it (SPA test" in of_horizon
+    tested = compared.superiority[f"rank_ic_{HORIZON}"]
+    assert tested.strongest == "later" and tested.p < 0.01 and tested.block >= HORIZON
+    assert headline(compared)[f"superiority_p/rank_ic_{HORIZON}"] == tested.p
+    *_, last = less_table(compared, compared.first).rows
+    found = [chance(compared.superiority[name].p) for name in ("rank_ic_1", f"rank_ic_{HORIZON}", "net_return")]
+    assert last == ["SPA: none is better", "", found[0], "", found[1], "", found[2], ""]
+    against_best = verdict(compare(tmp_path, ["run0", "run1", "later"], "later"))[2]
+    assert against_best.startswith(f"None has a higher rank IC over {HORIZON} sessions than later, 0.0600; 2 of the 2")
+
+
 def test_a_better_run_is_found(tmp_path):
     for n in range(6):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n)
     finished(tmp_path, "better", strategy__topk=40, draw=7, excess=0.002, rank_ic=0.05)
     compared = compare(tmp_path, [*(f"run{n}" for n in range(6)), "better"])
-    returns, ranks, luck = verdict(compared)
+    returns, ranks, _, luck = verdict(compared)
     assert compared.best == "better" and compared.superiority["net_return"].strongest == "better"
     assert returns.startswith("Of 7 settings better has the highest excess, 48.0% a year over equal weight after cost")
     assert "it can be told from it (SPA test" in returns and "it can be told from it (SPA test" in ranks
@@ -226,7 +246,7 @@ def test_few_days_say_nothing(tmp_path):
     for n in range(2):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n, excess=0.01 * n, sessions=SESSIONS[:8])
     compared = compare(tmp_path, ["run0", "run1"])
-    returns, _, luck = verdict(compared)
+    returns, *_, luck = verdict(compared)
     assert "(no interval) more than run0: it cannot be told from it (no p: 8 sessions hold" in returns
     assert luck.startswith("Whether the excess of run1 is luck cannot be said: 8 sessions")
 

@@ -18,7 +18,7 @@ from kronos_lab.evaluation.selection import BestOfSeveral, best_of_several, shar
 from kronos_lab.runs.trials import Trial, distinct_trials
 
 RANK_IC_NEXT = f"rank_ic_{NEXT_SESSION}"
-RETURN_LESS = "return_less"
+NET_RETURN, RETURN_LESS = "net_return", "return_less"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class RunComparison:
         tables: the one that holds it first.
         notes: what to know before reading.
         superiority: of the first table, whether its best row can be told from `against` although it was picked
-            afterwards, by daily figure: `net_return` (gain per session) and `rank_ic_1`. Empty where there is nothing
-            to pick from.
+            afterwards, by daily figure: `net_return` (gain per session) and `rank_ic_<sessions>` of each label. Empty
+            where there is nothing to pick from.
         best: name of the row with the highest excess of the first table.
         luck: what the best row's Sharpe ratio is worth among all trials, see `luck.among`.
     """
@@ -196,15 +196,14 @@ def _superiority(rows: Sequence[Row], reference: Row, seed: int) -> dict[str, Be
     others = [row for row in rows if row is not reference]
     found = {}
     daily = {  # with the sessions that what decides a day shares with its neighbours
-        "net_return": (
+        NET_RETURN: (
             {row.name: row.net_return_L - reference.net_return_L for row in others},
             reference.conditions.horizon,
         ),
-        RANK_IC_NEXT: (
-            {row.name: row.rank_ic(NEXT_SESSION) - reference.rank_ic(NEXT_SESSION) for row in others},
-            NEXT_SESSION,
-        ),
     }
+    for label in reference.labels:
+        base_L = reference.rank_ic(label)
+        daily[f"rank_ic_{label}"] = ({row.name: row.rank_ic(label) - base_L for row in others}, label)
     for name, (gains, sessions) in daily.items():
         gain_LK = pd.DataFrame(gains).dropna()
         if len(gain_LK):
