@@ -169,6 +169,22 @@ def test_other_days_inside_a_range_are_said(tmp_path):
     assert rows_of(compared)["holes"].less["return_less"].days == 117
 
 
+def test_runs_that_score_other_names_say_so(tmp_path):
+    """As many of them or not: a rank IC is of the names that have a score."""
+    finished(tmp_path, "base")
+    finished(tmp_path, "again", strategy__topk=30, draw=1)
+    assert not compare(tmp_path, ["base", "again"]).notes
+    finished(tmp_path, "long", data__lookback=400, names="abcdef", draw=2)
+    finished(tmp_path, "others", data__lookback=60, names="abcdefgi", draw=3)
+    finished(tmp_path, "later", sessions=SESSIONS[60:], data__lookback=400, names="abcdef", draw=4)
+    compared = compare(tmp_path, ["base", "again", "long", "others", "later"])
+    assert sorted(compared.notes) == [
+        f"{name} scores {number} names a day, base 8.0, and other names on {days} of the {days} days that both have: "
+        "a difference of their rank ICs is one of names, too"
+        for name, number, days in (("later", "6.0", 60), ("long", "6.0", 120), ("others", "8.0", 120))
+    ]
+
+
 def test_the_order_of_runs_changes_nothing(tmp_path):
     for n in range(3):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n, excess=0.0001 * n)

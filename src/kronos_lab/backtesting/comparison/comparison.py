@@ -137,7 +137,7 @@ def compare_runs(
     return RunComparison(
         against=reference,
         tables=tables,
-        notes=notes + [note for table in tables for note in _other_days(table)],
+        notes=notes + [note for table in tables for note in _other_days(table) + _other_names(table, reference)],
         superiority=_superiority([line.row for line in lines], reference, seed),
         best=best.name,
         luck=_luck(best, [*trials, *(run.trial for run in sorted(runs, key=lambda run: run.name))]),
@@ -190,6 +190,22 @@ def _other_days(table: ComparedTable) -> list[str]:
         for name, index in sessions.items()
         if len(index) < len(all_sessions)
     ]
+
+
+def _other_names(table: ComparedTable, reference: Row) -> list[str]:
+    """Where rows have scores of other names than the row they are held against, or else the first of their table."""
+    base = reference if table.conditions.shares_scores(reference.conditions) else table.lines[0].row
+    found = []
+    for row in (line.row for line in table.lines if line.row is not base):
+        own_L, base_L = row.scored_L.align(base.scored_L, join="inner", axis=0)
+        others = int((own_L["names"] != base_L["names"]).sum())
+        if others:
+            found.append(
+                f"{row.name} scores {own_L['count'].mean():.1f} names a day, {base.name} {base_L['count'].mean():.1f}, "
+                f"and other names on {others} of the {len(own_L)} days that both have: a difference of their rank ICs "
+                "is one of names, too"
+            )
+    return found
 
 
 def _superiority(rows: Sequence[Row], reference: Row, seed: int) -> dict[str, BestOfSeveral]:

@@ -83,6 +83,11 @@ class Row:
         return _mean([run.rank_ic(sessions) for run in self.runs])
 
     @property
+    def scored_L(self) -> pd.DataFrame:
+        """See `ComparedRun`: seeds change none of it."""
+        return self.runs[0].scored_L
+
+    @property
     def labels(self) -> list[int]:
         """Sessions of the labels: the next one, and the horizon."""
         return sorted({NEXT_SESSION, self.conditions.horizon})
