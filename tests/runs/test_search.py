@@ -117,6 +117,38 @@ def test_the_best_can_be_typed(searches):
     assert " ".join(best["overrides"]) in said["best"]["out"]
 
 
+def search_file(app, name, **settings):
+    import yaml
+
+    folder = app.folder / "conf" / "hparams_search"
+    folder.mkdir(exist_ok=True)
+    content = {"defaults": ["default"], "objective": "value", "callbacks": {"pruning": {"trial": 0}}} | settings
+    (folder / f"{name}.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
+
+
+def test_settings_of_a_search_file_that_the_best_would_lose_are_refused(app):
+    """What best.yaml says is run again without the search; of its file it knows hydra.sweeper.params alone."""
+    params = {"x": "interval(0, 1)", "kind_of": "choice(a, b)"}
+    search_file(app, "more", kind_of="b", wait_in=7, extra={"new": 1}, hydra={"sweeper": {"params": params}})
+    search_file(app, "all", hydra={"sweeper": {"params": params | {"wait_in": 7, "+extra": "{new: 1}"}}})
+    two = ["hydra.sweeper.n_trials=2", "callbacks.pruning=null"]
+    done = app.run(
+        more=["hparams_search=more", "name=more", *two],
+        all=["hparams_search=all", "name=all", *two],
+        typed=["hparams_search=more", "name=typed", "wait_in=7", "++extra.new=1", *two],
+        nowhere=["hparams_search=more", "name=nowhere", "extra.new=2"],
+    )
+    assert done["more"]["code"] == 1 and not (app.outputs / "train" / "more").exists()
+    words = "error: hparams_search=more sets extra.new, wait_in, which best.yaml would not say: move it to "
+    assert done["more"]["err"].startswith(words) and done["more"]["err"].count("\n") == 1
+    assert done["nowhere"]["code"] == 1 and "hparams_search=more sets what best.yaml" in done["nowhere"]["err"]
+    assert done["nowhere"]["err"].count("\n") == 1 and not (app.outputs / "train" / "nowhere").exists()
+    for name in ("all", "typed"):
+        assert done[name]["code"] == 0, done[name]["err"]
+        best = (app.outputs / "train" / name / "best.yaml").read_text()
+        assert "wait_in=7" in best and "pruning" not in best
+
+
 def test_a_grid_asks_for_every_combination_once(searches):
     app, said = searches
     assert parameters(app.trials("grid")) == [(x, kind) for x in "012" for kind in "ab"]

@@ -53,9 +53,40 @@ class SearchSweeper(Sweeper):
         space = parse_search_space(self.params, arguments, self.hydra_context.config_loader)
         folder = Path(str(self.config.hydra.sweep.dir))
         # Composed once before anything is begun: a wrong key is refused here.
-        self.validate_batch_is_legal([[*space.overrides(space.example()), *told(0, folder)]])
+        example = space.overrides(space.example())
+        self.validate_batch_is_legal([[*example, *told(0, folder)]])
+        self._refuse_what_best_would_not_say(example)
         search = Search(folder, space, settings, self.config.get("objective"))
         search.run(self._launch)
+
+    def _refuse_what_best_would_not_say(self, overrides: Sequence[str]) -> None:
+        from hydra.errors import HydraException
+
+        from kronos_lab.errors import InputError
+        from kronos_lab.runs.errors import explain
+        from kronos_lab.runs.search_files import BEST_FILE, TO_PARAMS, refuse_what_best_would_not_say, to_type
+        from kronos_lab.runs.search_trial import GROUP
+
+        search = next((one for one in overrides if one.startswith(f"{GROUP}=")), None)
+        if search is None:
+            return
+        of_trial = self._composed(overrides)
+        try:
+            typed = self._composed(to_type(overrides))
+        except HydraException as error:  # a key or a group that only the file of the search brings along
+            raise InputError(f"{search} sets what {BEST_FILE} would not say ({explain(error)}): {TO_PARAMS}") from error
+        refuse_what_best_would_not_say(search, of_trial, typed)
+
+    def _composed(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The configuration as written, that of Hydra aside, which is the search's own."""
+        from hydra.types import RunMode
+
+        assert self.hydra_context is not None and self.config is not None
+        found_by = [one for one in self.config.hydra.overrides.hydra if one.startswith("hydra.searchpath")]
+        config = self.hydra_context.config_loader.load_configuration(
+            self.config.hydra.job.config_name, [*found_by, *overrides], RunMode.RUN
+        )
+        return {str(key): value for key, value in _plain(config, resolve=False).items() if key != "hydra"}
 
     def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[Any]:
         from kronos_lab.runs.sweep import note_command
@@ -65,5 +96,5 @@ class SearchSweeper(Sweeper):
         return self.launcher.launch(jobs, initial_job_idx=first)
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+def _plain(value: Any, resolve: bool = True) -> Any:
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value

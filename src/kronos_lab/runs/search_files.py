@@ -2,18 +2,22 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import flat
 from kronos_lab.runs.search_space import SearchSpace
-from kronos_lab.runs.search_trial import ERROR, GROUP, SECONDS
+from kronos_lab.runs.search_trial import ERROR, GROUP, PRUNING, SECONDS
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
 TRIALS_FILE, BEST_FILE = "trials.csv", "best.yaml"
+MOST_SHOWN = 5
+TO_PARAMS = "move it to hydra.sweeper.params in that file"
 STATES = {"FAIL": "failed"}  # Optuna's names where they are no words
 
 
@@ -62,9 +66,34 @@ def write_search_files(folder: Path, study: "Study", space: SearchSpace) -> None
 
 def to_type(overrides: Sequence[str]) -> list[str]:
     """Overrides of a trial without what only its search needs."""
-    return [
-        one for one in overrides if not one.lstrip("+").startswith((f"{GROUP}=", f"{GROUP}.", "name=", "objective="))
-    ]
+    return [one for one in overrides if not _of_search(one.lstrip("+~").partition("=")[0])]
+
+
+def _of_search(key: str) -> bool:
+    """Whether a setting says nothing of a trial that has come to its end."""
+    return key in {GROUP, "name", "objective", PRUNING} or key.startswith((f"{GROUP}.", f"{PRUNING}."))
+
+
+def refuse_what_best_would_not_say(search: str, of_trial: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
+    """Refuse a file of a search that sets more than `hydra.sweeper.params`: `best.yaml` would be of another run.
+
+    Args:
+        search: how the file is chosen, `hparams_search=<name>`.
+        of_trial: configuration of a trial.
+        typed: configuration that its overrides in `best.yaml` give, see `to_type`.
+
+    Raises:
+        InputError: the file sets more.
+    """
+    settings, again = flat(of_trial), flat(typed)
+    lost = sorted(
+        key
+        for key in settings.keys() | again.keys()
+        if not _of_search(key) and (key not in settings or key not in again or settings[key] != again[key])
+    )
+    if lost:
+        shown = ", ".join(lost[:MOST_SHOWN]) + (f" and {len(lost) - MOST_SHOWN} more" if len(lost) > MOST_SHOWN else "")
+        raise InputError(f"{search} sets {shown}, which {BEST_FILE} would not say: {TO_PARAMS}")
 
 
 def _describe_best(best: "FrozenTrial", overrides: Sequence[str]) -> str:

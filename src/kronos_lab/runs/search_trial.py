@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GROUP = "hparams_search"  # the configuration group, and the node that tells a job its trial
+PRUNING = "callbacks.pruning"  # the setting of a search that gives up trials
 STUDY = "search"  # there is one in a journal
 # What a trial says beside its state, value and parameters: Optuna's "user attributes", of the trial or of the study.
 SECONDS, ERROR, PRUNED, PRUNER = "seconds", "error", "pruned", "pruner"

@@ -40,8 +40,9 @@ def compared(runs, placebos) -> dict[str, Any]:
         shutil.copy(backtests / "csi300" / "config.yaml", backtests / name)
     for name in ("older", "torn", "sweep/0"):
         (backtests / name).mkdir(parents=True)
-        for file in ("config.yaml", "summary.json", "metrics.json", "portfolio.parquet", "daily.parquet"):
-            shutil.copy(backtests / "csi300" / file, backtests / name)
+        for file in (backtests / "csi300").glob("*.*"):
+            if file.suffix in {".yaml", ".json", ".parquet"}:
+                shutil.copy(file, backtests / name)
     (backtests / "older" / "daily.parquet").unlink()
     (backtests / "torn" / "daily.parquet").write_bytes(b"PAR1")
     paths = [f"paths.outputs='{runs['folder']}'"]

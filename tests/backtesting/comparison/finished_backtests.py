@@ -1,17 +1,21 @@
 """Folders of finished backtests as `backtest.py` leaves them, made by hand of daily series."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kronos_lab.backtesting.comparison.compared_run import read_compared_run
+from kronos_lab.backtesting.comparison.comparison import Line, RunComparison, compare_runs
 from kronos_lab.backtesting.conventions import conventions
 from kronos_lab.backtesting.luck import decisive_settings
 from kronos_lab.backtesting.performance import performance
+from kronos_lab.backtesting.scores.signals import long_format
 from kronos_lab.evaluation.selection import sharpe_ratio
-from kronos_lab.runs.trials import evaluation_hash
+from kronos_lab.runs.trials import Trial, evaluation_hash
 
 PER_YEAR, HORIZON = 240.0, 5
 SESSIONS = pd.bdate_range("2024-07-02", periods=120)
@@ -46,6 +50,8 @@ def finished(
     *,
     excess: float = 0.0,
     rank_ic: float = 0.0,
+    later_rank_ic: float | None = None,
+    names: Sequence[str] = tuple("abcdefgh"),
     draw: int = 0,
     sessions: pd.DatetimeIndex = SESSIONS,
     market: tuple[str, str] = ("small", "abc"),
@@ -61,6 +67,8 @@ def finished(
         name: of the run.
         excess: mean net return per session less equal weight.
         rank_ic: mean, of both labels.
+        later_rank_ic: mean of the longer label, where it is another one.
+        names: that are scored on each day.
         draw: of the noise, 0.004 a session and 0.1 a day.
         sessions: that are traded; signals are of the business day before.
         market: name and fingerprint.
@@ -76,13 +84,16 @@ def finished(
     net = equal + noise - noise.mean() + excess
     days = sessions - pd.offsets.BDay(1)
     daily = pd.DataFrame({"rank_ic_1": ranked - ranked.mean() + rank_ic}, days)
-    daily[f"rank_ic_{config['data']['horizon']}"] = daily["rank_ic_1"]
+    more = 0.0 if later_rank_ic is None else later_rank_ic - rank_ic
+    daily[f"rank_ic_{config['data']['horizon']}"] = daily["rank_ic_1"] + more
     daily = daily.join(pd.DataFrame({"equal_weight": equal, "index": equal - 0.0001}), how="outer")
     folder = outputs / "backtest" / name
     folder.mkdir(parents=True)
     daily.rename_axis("date").reset_index().to_parquet(folder / "daily.parquet", index=False)
     portfolio = pd.DataFrame({"date": sessions, "net_return": net.to_numpy()})
     portfolio.to_parquet(folder / "portfolio.parquet", index=False)
+    score_LN = pd.DataFrame(random.normal(size=(len(days), len(names))), days, list(names))
+    long_format(score_LN).to_parquet(folder / "signals.parquet", index=False)
     difference = performance(net - equal, PER_YEAR)
     own = performance(net, PER_YEAR)
     metrics = {
@@ -134,3 +145,16 @@ def trained(outputs: Path, name: str, weights: str, **changes: Any) -> Path:
     config["data"] = {"seed": config["seed"]}
     (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     return folder
+
+
+def compare(
+    outputs: Path, names: Sequence[str], against: str | None = None, trials: Sequence[Trial] = ()
+) -> RunComparison:
+    """Compare finished backtests by name, against the first where no other is named."""
+    runs = {name: read_compared_run((outputs / "backtest" / name).resolve(), outputs) for name in names}
+    return compare_runs([*runs.values()], runs[against or names[0]], trials, seed=1)
+
+
+def rows_of(compared: RunComparison, table: int = 0) -> dict[str, Line]:
+    """Lines of a table by the name of their row."""
+    return {line.row.name: line for line in compared.tables[table].lines}

@@ -3,24 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from finished_backtests import HORIZON, PER_YEAR, SESSIONS, finished, trained
+from finished_backtests import HORIZON, PER_YEAR, SESSIONS, compare, finished, rows_of, trained
 
 from kronos_lab.backtesting.comparison.compared_run import read_compared_run
-from kronos_lab.backtesting.comparison.comparison import RunComparison, compare_runs
-from kronos_lab.backtesting.comparison.outcome import comparison_frame
+from kronos_lab.backtesting.comparison.outcome import comparison_frame, headline
 from kronos_lab.backtesting.comparison.rows import make_rows
 from kronos_lab.backtesting.comparison.verdict import verdict
-from kronos_lab.backtesting.report.comparison_tables import different_settings
+from kronos_lab.backtesting.report.comparison_tables import different_settings, less_table
+from kronos_lab.backtesting.report.wording import chance
 from kronos_lab.runs.trials import Trial, append_trial, read_trials
-
-
-def compare(outputs, names, against=None, trials=()) -> RunComparison:
-    runs = {name: read_compared_run((outputs / "backtest" / name).resolve(), outputs) for name in names}
-    return compare_runs([*runs.values()], runs[against or names[0]], trials, seed=1)
-
-
-def rows_of(compared, table=0):
-    return {line.row.name: line for line in compared.tables[table].lines}
 
 
 def test_differences_are_of_the_paired_days(tmp_path):
@@ -96,13 +87,13 @@ def test_weights_that_no_training_run_explains_are_no_seeds(tmp_path):
     for n in (1, 2):
         finished(tmp_path, f"run{n}", weights=f"w{n}", draw=n)
     runs = [read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (1, 2)]
-    rows, notes = make_rows(runs)
+    rows, _, notes = make_rows(runs)
     assert len(rows) == 2 and not notes
     run = trained(tmp_path, "t", "w3")
     finished(tmp_path, "run3", weights="w3", training_run=run)
     trained(tmp_path, "again", "w4")
     finished(tmp_path, "run4", weights="w4", training_run=tmp_path / "train" / "again")
-    rows, notes = make_rows([read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (3, 4)])
+    rows, _, notes = make_rows([read_compared_run(tmp_path / "backtest" / f"run{n}", tmp_path) for n in (3, 4)])
     assert len(rows) == 2 and "the same settings and seeds, but other weights" in notes[0]
 
 
@@ -115,6 +106,16 @@ def test_a_repeat_counts_once(tmp_path):
     assert compared.luck["trials"] == 1 and len(compared.first.lines) == 1
     assert "base repeats again with other figures" not in "".join(compared.notes)
     assert "wrong repeats base with other figures" in compare(tmp_path, ["base", "wrong"]).notes[1]
+
+
+def test_a_repeat_that_all_are_held_against_stands_for_the_run_it_repeats(tmp_path):
+    """And not for one of another universe, though its weights, settings and days are the same."""
+    finished(tmp_path, "a300", draw=1)
+    finished(tmp_path, "b500", universe__name="csi500", draw=2)
+    finished(tmp_path, "c500", universe__name="csi500", draw=2)
+    finished(tmp_path, "d500", universe__name="csi500", strategy__topk=30, draw=3)
+    compared = compare(tmp_path, ["a300", "b500", "c500", "d500"], against="c500")
+    assert compared.against.name == "b500" and set(rows_of(compared)) == {"b500", "d500"}
 
 
 def test_only_what_differs_is_a_column(tmp_path):
@@ -168,6 +169,22 @@ def test_other_days_inside_a_range_are_said(tmp_path):
     assert rows_of(compared)["holes"].less["return_less"].days == 117
 
 
+def test_runs_that_score_other_names_say_so(tmp_path):
+    """As many of them or not: a rank IC is of the names that have a score."""
+    finished(tmp_path, "base")
+    finished(tmp_path, "again", strategy__topk=30, draw=1)
+    assert not compare(tmp_path, ["base", "again"]).notes
+    finished(tmp_path, "long", data__lookback=400, names="abcdef", draw=2)
+    finished(tmp_path, "others", data__lookback=60, names="abcdefgi", draw=3)
+    finished(tmp_path, "later", sessions=SESSIONS[60:], data__lookback=400, names="abcdef", draw=4)
+    compared = compare(tmp_path, ["base", "again", "long", "others", "later"])
+    assert sorted(compared.notes) == [
+        f"{name} scores {number} names a day, base 8.0, and other names on {days} of the {days} days that both have: "
+        "a difference of their rank ICs is one of names, too"
+        for name, number, days in (("later", "6.0", 60), ("long", "6.0", 120), ("others", "8.0", 120))
+    ]
+
+
 def test_the_order_of_runs_changes_nothing(tmp_path):
     for n in range(3):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n, excess=0.0001 * n)
@@ -192,12 +209,32 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
     assert compared.luck["probability"] < 0.95
 
 
+def test_each_label_is_said_to_be_told_apart_or_not(tmp_path):
+    """A better order over the horizon alone: in the verdict, the tested figures and the table of differences."""
+    for n in range(3):
+        finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n)
+    finished(tmp_path, "later", strategy__topk=40, draw=7, later_rank_ic=0.06)
+    compared = compare(tmp_path, ["run0", "run1", "run2", "later"])
+    _, of_next, of_horizon, *_ = verdict(compared)
+    assert "rank IC of the next session" in of_next and "can be told from it (SPA" not in of_next
+    assert of_horizon.startswith(f"The highest rank IC over {HORIZON} sessions has later, 0.0600, which is 0.0600 [")
+    assert "more than run0: it can be told from it (SPA test" in of_horizon
+    tested = compared.superiority[f"rank_ic_{HORIZON}"]
+    assert tested.strongest == "later" and tested.p < 0.01 and tested.block >= HORIZON
+    assert headline(compared)[f"superiority_p/rank_ic_{HORIZON}"] == tested.p
+    *_, last = less_table(compared, compared.first).rows
+    found = [chance(compared.superiority[name].p) for name in ("rank_ic_1", f"rank_ic_{HORIZON}", "net_return")]
+    assert last == ["SPA: none is better", "", found[0], "", found[1], "", found[2], ""]
+    against_best = verdict(compare(tmp_path, ["run0", "run1", "later"], "later"))[2]
+    assert against_best.startswith(f"None has a higher rank IC over {HORIZON} sessions than later, 0.0600; 2 of the 2")
+
+
 def test_a_better_run_is_found(tmp_path):
     for n in range(6):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n)
     finished(tmp_path, "better", strategy__topk=40, draw=7, excess=0.002, rank_ic=0.05)
     compared = compare(tmp_path, [*(f"run{n}" for n in range(6)), "better"])
-    returns, ranks, luck = verdict(compared)
+    returns, ranks, _, luck = verdict(compared)
     assert compared.best == "better" and compared.superiority["net_return"].strongest == "better"
     assert returns.startswith("Of 7 settings better has the highest excess, 48.0% a year over equal weight after cost")
     assert "it can be told from it (SPA test" in returns and "it can be told from it (SPA test" in ranks
@@ -225,7 +262,7 @@ def test_few_days_say_nothing(tmp_path):
     for n in range(2):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n, excess=0.01 * n, sessions=SESSIONS[:8])
     compared = compare(tmp_path, ["run0", "run1"])
-    returns, _, luck = verdict(compared)
+    returns, *_, luck = verdict(compared)
     assert "(no interval) more than run0: it cannot be told from it (no p: 8 sessions hold" in returns
     assert luck.startswith("Whether the excess of run1 is luck cannot be said: 8 sessions")
 

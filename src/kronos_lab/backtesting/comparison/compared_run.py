@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from kronos_lab.backtesting.comparison.settings import Settings, flat, settings_of, weights_of, written
-from kronos_lab.backtesting.finished_backtest import DAILY_FILE, PORTFOLIO_FILE
+from kronos_lab.backtesting.comparison.settings import Settings, settings_of, weights_of, written
+from kronos_lab.backtesting.finished_backtest import DAILY_FILE, PORTFOLIO_FILE, SIGNALS_FILE
 from kronos_lab.errors import InputError
 from kronos_lab.evaluation.selection import sharpe_ratio
-from kronos_lab.runs.folder import METRICS_FILE
+from kronos_lab.runs.folder import METRICS_FILE, flat
 from kronos_lab.runs.summary import read_summary
 from kronos_lab.runs.trials import Trial
 
@@ -66,7 +66,7 @@ class Conditions:
         return found
 
     def shares_scores(self, other: "Conditions") -> bool:
-        """Whether days that both have can be held against each other, one by one: same names, same labels."""
+        """Whether days that both have can be held against each other, one by one: same universe, same labels."""
         same = ("market", "fingerprint", "universe", "horizon")
         return all(getattr(self, name) == getattr(other, name) for name in same)
 
@@ -84,6 +84,8 @@ class ComparedRun:
         metrics: as `metrics.json` holds them.
         daily: see `Results.daily`.
         net_return_L: after cost, on each session traded.
+        scored_L: of each signal day the number of names with a score, `count`, and which they are, `names`: a hash
+            that is the same for the same names.
         trial: this evaluation, as the ledger has it.
         revision: of the code.
     """
@@ -96,6 +98,7 @@ class ComparedRun:
     metrics: Mapping[str, Any]
     daily: pd.DataFrame
     net_return_L: pd.Series
+    scored_L: pd.DataFrame
     trial: Trial
     revision: str | None
 
@@ -137,6 +140,7 @@ def read_compared_run(folder: Path, outputs: Path) -> ComparedRun:
     try:
         daily = _by_date(folder / DAILY_FILE)
         net_return_L = _by_date(folder / PORTFOLIO_FILE)["net_return"]
+        scored_L = _scored(folder / SIGNALS_FILE)
         settings, settled = settings_of(summary), _trading(summary["config"])
         excess_L = excess(net_return_L, daily[EQUAL_WEIGHT])
     except (OSError, ValueError, KeyError) as error:
@@ -172,6 +176,7 @@ def read_compared_run(folder: Path, outputs: Path) -> ComparedRun:
         metrics=metrics,
         daily=daily,
         net_return_L=net_return_L,
+        scored_L=scored_L,
         trial=trial,
         revision=summary["git"]["revision"],
     )
@@ -186,6 +191,14 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
 
 def _by_date(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path).set_index("date").sort_index()
+
+
+def _scored(path: Path) -> pd.DataFrame:
+    """See `ComparedRun.scored_L`; a hash, as many runs of a whole market are many names."""
+    scores = pd.read_parquet(path, columns=["date", "symbol"])
+    hash_B = pd.util.hash_pandas_object(scores["symbol"], index=False)
+    by_day = hash_B.groupby(scores["date"])
+    return pd.DataFrame({"count": by_day.size(), "names": by_day.sum()})
 
 
 def _trading(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ from kronos_lab.evaluation.selection import BestOfSeveral, best_of_several, shar
 from kronos_lab.runs.trials import Trial, distinct_trials
 
 RANK_IC_NEXT = f"rank_ic_{NEXT_SESSION}"
-RETURN_LESS = "return_less"
+NET_RETURN, RETURN_LESS = "net_return", "return_less"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class RunComparison:
         tables: the one that holds it first.
         notes: what to know before reading.
         superiority: of the first table, whether its best row can be told from `against` although it was picked
-            afterwards, by daily figure: `net_return` (gain per session) and `rank_ic_1`. Empty where there is nothing
-            to pick from.
+            afterwards, by daily figure: `net_return` (gain per session) and `rank_ic_<sessions>` of each label. Empty
+            where there is nothing to pick from.
         best: name of the row with the highest excess of the first table.
         luck: what the best row's Sharpe ratio is worth among all trials, see `luck.among`.
     """
@@ -117,12 +117,13 @@ def compare_runs(
 
     Args:
         runs: all of them, `against` included.
-        against: what all are held against; the row that holds it, where it is one of several seeds.
+        against: what all are held against; the row that holds it, where it is one of several seeds, and that of the
+            run it repeats.
         trials: of the ledger, oldest first.
         seed: of the bootstrap.
     """
-    rows, notes = make_rows(runs)
-    reference = _row_of(rows, against)
+    rows, row_of, notes = make_rows(runs)
+    reference = row_of[against.folder]
     by_conditions: dict[Conditions, list[Row]] = {}
     for row in rows:
         by_conditions.setdefault(row.conditions, []).append(row)
@@ -136,20 +137,11 @@ def compare_runs(
     return RunComparison(
         against=reference,
         tables=tables,
-        notes=notes + [note for table in tables for note in _other_days(table)],
+        notes=notes + [note for table in tables for note in _other_days(table) + _other_names(table, reference)],
         superiority=_superiority([line.row for line in lines], reference, seed),
         best=best.name,
         luck=_luck(best, [*trials, *(run.trial for run in sorted(runs, key=lambda run: run.name))]),
     )
-
-
-def _row_of(rows: Sequence[Row], run: ComparedRun) -> Row:
-    """The row a run is in; of a run that repeats another, that of the other."""
-    for row in rows:
-        if any(one.folder == run.folder for one in row.runs):
-            return row
-    same = [row for row in rows for one in row.runs if one.trial.identity == run.trial.identity]
-    return same[0]
 
 
 def _lines(rows: Sequence[Row], reference: Row, seed: int) -> list[Line]:
@@ -200,19 +192,34 @@ def _other_days(table: ComparedTable) -> list[str]:
     ]
 
 
+def _other_names(table: ComparedTable, reference: Row) -> list[str]:
+    """Where rows have scores of other names than the row they are held against, or else the first of their table."""
+    base = reference if table.conditions.shares_scores(reference.conditions) else table.lines[0].row
+    found = []
+    for row in (line.row for line in table.lines if line.row is not base):
+        own_L, base_L = row.scored_L.align(base.scored_L, join="inner", axis=0)
+        others = int((own_L["names"] != base_L["names"]).sum())
+        if others:
+            found.append(
+                f"{row.name} scores {own_L['count'].mean():.1f} names a day, {base.name} {base_L['count'].mean():.1f}, "
+                f"and other names on {others} of the {len(own_L)} days that both have: a difference of their rank ICs "
+                "is one of names, too"
+            )
+    return found
+
+
 def _superiority(rows: Sequence[Row], reference: Row, seed: int) -> dict[str, BestOfSeveral]:
     others = [row for row in rows if row is not reference]
     found = {}
     daily = {  # with the sessions that what decides a day shares with its neighbours
-        "net_return": (
+        NET_RETURN: (
             {row.name: row.net_return_L - reference.net_return_L for row in others},
             reference.conditions.horizon,
         ),
-        RANK_IC_NEXT: (
-            {row.name: row.rank_ic(NEXT_SESSION) - reference.rank_ic(NEXT_SESSION) for row in others},
-            NEXT_SESSION,
-        ),
     }
+    for label in reference.labels:
+        base_L = reference.rank_ic(label)
+        daily[f"rank_ic_{label}"] = ({row.name: row.rank_ic(label) - base_L for row in others}, label)
     for name, (gains, sessions) in daily.items():
         gain_LK = pd.DataFrame(gains).dropna()
         if len(gain_LK):

@@ -39,8 +39,9 @@ FIGURE_PARTS = ("deviation", "low", "high", "p", "days")
 SELECTION = {
     "best": "highest excess over equal weight after cost, of the runs of the first table",
     "superiority": "Hansen's test for superior predictive ability (SPA) of the daily differences from the run all are "
-    "held against, stationary bootstrap with blocks of at least the horizon: that none is better, the best having been "
-    "picked",
+    "held against, stationary bootstrap with blocks of at least the sessions of the label (of returns: the horizon): "
+    "that none is better, the best having been picked. Of each figure by itself: of several figures one looks better "
+    "more easily",
     "paired_differences": "day by day on the days that both have, the same resampled days for all rows",
     "seeds": "runs that differ in nothing but seeds of sampling or training: mean ± standard deviation over them; "
     "their daily series are averaged, and intervals and p are of that average, for the days; the Sharpe ratio that is "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,11 @@ class Row:
         return _mean([run.rank_ic(sessions) for run in self.runs])
 
     @property
+    def scored_L(self) -> pd.DataFrame:
+        """See `ComparedRun`: seeds change none of it."""
+        return self.runs[0].scored_L
+
+    @property
     def labels(self) -> list[int]:
         """Sessions of the labels: the next one, and the horizon."""
         return sorted({NEXT_SESSION, self.conditions.horizon})
@@ -145,18 +151,21 @@ def _at(metrics: Any, path: Sequence[str]) -> float:
     return NAN if metrics is None else float(metrics)
 
 
-def make_rows(runs: Sequence[ComparedRun]) -> tuple[list[Row], list[str]]:
+def make_rows(runs: Sequence[ComparedRun]) -> tuple[list[Row], dict[Path, Row], list[str]]:
     """Group runs that differ in nothing but their seeds, and leave out those that differ in nothing at all.
 
     Runs of the same settings and seeds whose weights are not the same stay apart: something else differs.
 
     Returns:
-        Rows by the name of their first run, and what to know of them.
+        Rows by the name of their first run; the row of each run by its folder, of a run that repeats another that of
+        the other; and what to know of them.
     """
     notes: list[str] = []
     once: list[ComparedRun] = []
+    counted: dict[Path, ComparedRun] = {}
     for run in sorted(runs, key=lambda one: one.name):
         twin = next((other for other in once if _key(other, with_seeds=True) == _key(run, with_seeds=True)), None)
+        counted[run.folder] = twin or run
         if twin is None:
             once.append(run)
             continue
@@ -176,7 +185,12 @@ def make_rows(runs: Sequence[ComparedRun]) -> tuple[list[Row], list[str]]:
             rows += [Row((run,)) for run in group]
             names = ", ".join(run.name for run in group)
             notes.append(f"{names}: the same settings and seeds, but other weights; not taken for seeds of one setting")
-    return sorted(rows, key=lambda row: row.runs[0].name), notes
+    row_of = {run.folder: row for row in rows for run in row.runs}
+    return (
+        sorted(rows, key=lambda row: row.runs[0].name),
+        {folder: row_of[run.folder] for folder, run in counted.items()},
+        notes,
+    )
 
 
 def shown_settings(row: Row) -> dict[str, str]:

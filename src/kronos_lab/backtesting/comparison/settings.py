@@ -9,7 +9,8 @@ from typing import Any
 
 from kronos_lab.backtesting.luck import decisive_settings
 from kronos_lab.runs.ancestry import run_of
-from kronos_lab.runs.folder import load_config
+from kronos_lab.runs.folder import flat, load_config
+from kronos_lab.runs.search_trial import PRUNING
 from kronos_lab.runs.summary import read_summary
 
 TRAINING = "training_run"  # as `Candidates.facts` names the folders, with a suffix for each of an ensemble
@@ -18,7 +19,6 @@ NOT_LEARNED = {
     "paths", "market", "logger", "name", "debug", "resume", "kind", "evaluation", "figures", "from_run", "objective",
     "hparams_search",
 }  # fmt: skip
-PRUNING = "callbacks.pruning."  # what gives up a training changes none that finished
 PRETRAINED = ("pretrained", "pretrained_tokenizer")
 WEIGHTS = "weights"
 Settings = dict[str, Any]
@@ -50,17 +50,6 @@ def weights_of(summary: Mapping[str, Any]) -> str:
     """Fingerprints of the weights that were traded, in one word."""
     own = {name: value for name, value in summary["weights"].items() if not name.endswith("_parent")}
     return "+".join(own[name] for name in sorted(own))
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Settings:
-    """Nested settings by dotted name; lists are values."""
-    found: Settings = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def without_seeds(settings: Mapping[str, Any]) -> Settings:
@@ -106,7 +95,8 @@ def _learned(folder: Path, summary: Mapping[str, Any]) -> Settings:
     config = OmegaConf.to_container(load_config(folder), resolve=True)
     assert isinstance(config, dict)
     found = flat({str(key): value for key, value in config.items() if key not in NOT_LEARNED})
-    found = {key: value for key, value in found.items() if not key.startswith(PRUNING)}
+    # What gives up a training changes none that finished.
+    found = {key: value for key, value in found.items() if not key.startswith(f"{PRUNING}.")}
     # A setting that was made of the run's seed says nothing more.
     found = {key: value for key, value in found.items() if key == "seed" or value != config["seed"] or not is_seed(key)}
     found["market"] = summary["market"].get("fingerprint")

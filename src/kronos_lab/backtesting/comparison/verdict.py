@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from kronos_lab.backtesting.comparison.comparison import RANK_IC_NEXT, RETURN_LESS, Line, RunComparison
+from kronos_lab.backtesting.comparison.comparison import NET_RETURN, RETURN_LESS, Line, RunComparison
 from kronos_lab.backtesting.comparison.rows import EXCESS, Figure
 from kronos_lab.backtesting.conclusions import among_trials_sentence
 from kronos_lab.backtesting.report.wording import chance, number, percent
+from kronos_lab.backtesting.score_quality import NEXT_SESSION
 from kronos_lab.evaluation.inference import CONFIDENCE
 from kronos_lab.evaluation.selection import BestOfSeveral
 
@@ -14,8 +15,13 @@ BEYOND = 1 - CONFIDENCE
 
 
 def verdict(compared: RunComparison) -> list[str]:
-    """Which run is best, whether it can be told from the one all are held against, and from luck; a sentence each."""
-    said = _of_returns(compared) + _of_rank_ic(compared)
+    """Which run is best, whether it can be told from the one all are held against, and from luck; a sentence each.
+
+    Best by return, and by the rank IC of each label.
+    """
+    said = _of_returns(compared)
+    for sessions in compared.against.labels:
+        said += _of_rank_ic(compared, sessions)
     luck = among_trials_sentence(compared.luck)
     if luck:
         said.append(f"{compared.best}: {luck[0].lower()}{luck[1:]}")
@@ -40,7 +46,7 @@ def _of_returns(compared: RunComparison) -> list[str]:
     excess = f"{percent(best.figures[EXCESS].value)} a year over equal weight after cost"
     if len(lines) < 2:
         return [f"Nothing that can be compared with {against}, whose excess is {excess}."]
-    tested = compared.superiority.get("net_return")
+    tested = compared.superiority.get(NET_RETURN)
     if best.row is compared.against:
         return [
             f"Of {len(lines)} settings none has a higher excess than {against}, against which all are held: {excess}; "
@@ -56,25 +62,26 @@ def _of_returns(compared: RunComparison) -> list[str]:
     ]
 
 
-def _of_rank_ic(compared: RunComparison) -> list[str]:
-    lines, against = compared.first.lines, compared.against
+def _of_rank_ic(compared: RunComparison, sessions: int) -> list[str]:
+    lines, against, figure = compared.first.lines, compared.against, f"rank_ic_{sessions}"
     if len(lines) < 2:
         return []
-    best = max(lines, key=lambda line: (line.figures[RANK_IC_NEXT].value, line.row is against))
-    value = best.figures[RANK_IC_NEXT].value
+    best = max(lines, key=lambda line: (line.figures[figure].value, line.row is against))
+    value = best.figures[figure].value
     if not math.isfinite(value):
         return []
+    rank_ic = "rank IC of the next session" if sessions == NEXT_SESSION else f"rank IC over {sessions} sessions"
     if best.row is against:
         return [
-            f"None has a higher rank IC of the next session than {against.name}, {number(value, 4)}; "
-            f"{_others_less(lines, compared, f'{RANK_IC_NEXT}_less')}."
+            f"None has a higher {rank_ic} than {against.name}, {number(value, 4)}; "
+            f"{_others_less(lines, compared, f'{figure}_less')}."
         ]
-    less, tested = best.less.get(f"{RANK_IC_NEXT}_less"), compared.superiority.get(RANK_IC_NEXT)
+    less, tested = best.less.get(f"{figure}_less"), compared.superiority.get(figure)
     if less is None or tested is None:
         return []
     apart = "can be told from it" if told_apart(less, tested) else "cannot be told from it"
     return [
-        f"The highest rank IC of the next session has {best.row.name}, {number(value, 4)}, which is "
+        f"The highest {rank_ic} has {best.row.name}, {number(value, 4)}, which is "
         f"{_written(less, number, 4)} more than {against.name}: it {apart} ({_tested(tested)})."
     ]
 

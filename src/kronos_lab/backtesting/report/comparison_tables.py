@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kronos_lab.backtesting.comparison.comparison import RETURN_LESS, ComparedTable, Line, RunComparison
+from kronos_lab.backtesting.comparison.comparison import NET_RETURN, RETURN_LESS, ComparedTable, Line, RunComparison
 from kronos_lab.backtesting.comparison.rows import EXCESS, RATIO, Figure, Row, shown_settings
 from kronos_lab.backtesting.comparison.settings import WEIGHTS, different
 from kronos_lab.backtesting.report.wording import Table, chance, number, percent, unknown
@@ -80,7 +80,7 @@ def money_table(table: ComparedTable) -> Table:
 
 
 def less_table(compared: RunComparison, table: ComparedTable) -> Table:
-    """Paired differences, where there are any."""
+    """Paired differences, where there are any; in the first table, what the best of them are worth."""
     labels = table.lines[0].row.labels
     columns: list[str] = []
     for sessions in labels:
@@ -102,7 +102,18 @@ def less_table(compared: RunComparison, table: ComparedTable) -> Table:
         f"Less {compared.against.name}, day by day, on the days that both have; 95 % and p as above, of each row by "
         "itself: of twenty rows that know nothing more, one looks apart. The same resampled days for all rows."
     )
+    if table is compared.first and compared.superiority:
+        rows.append(_superiority(compared))
+        note += " SPA: the p that none is better, knowing that the best of them was picked."
     return Table(columns, rows, "" if table.unlike else note)
+
+
+def _superiority(compared: RunComparison) -> list[str]:
+    """The last row: under each p that of the best of all."""
+    cells = ["SPA: none is better"]
+    for name in (*(f"rank_ic_{sessions}" for sessions in compared.against.labels), NET_RETURN):
+        cells += ["", chance(compared.superiority[name].p) if name in compared.superiority else "–"]
+    return [*cells, ""]
 
 
 def runs_table(compared: RunComparison) -> Table | None:
