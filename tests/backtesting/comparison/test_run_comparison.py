@@ -255,7 +255,8 @@ def test_trials_of_the_ledger_count_and_those_compared_count_once(tmp_path):
     for run, evaluated, start in (("backtest/run0", own.evaluated, own.start), ("backtest/gone", "x", "2024-01-01")):
         append_trial(tmp_path, Trial(**vars(own) | {"run": run, "evaluated": evaluated, "start": start}))
     append_trial(tmp_path, Trial(**vars(own) | {"evaluated": "y", "universe": "csi500"}))
-    assert compare(tmp_path, ["run0", "run1"], trials=read_trials(tmp_path)).luck["trials"] == 3
+    append_trial(tmp_path, Trial(**vars(own) | {"evaluated": "z", "market": "another"}))
+    assert compare(tmp_path, ["run0", "run1"], trials=read_trials(tmp_path)).luck["trials"] == 4  # run1 among them
 
 
 def test_few_days_say_nothing(tmp_path):
