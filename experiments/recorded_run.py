@@ -1,6 +1,7 @@
 """Commands of an experiment, each run once, and what they found kept beside its README.
 
-What has finished is not run again, what was interrupted begins anew.
+What has finished is not run again, what was interrupted begins anew. A record is of a revision: nothing is run in a
+checkout with uncommitted changes.
 """
 
 import json
@@ -10,8 +11,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from kronos_lab.runs.summary import git_state
 
 PROJECT = Path(__file__).resolve().parents[1]
 # One thread a process, on a CPU wherever this runs: small models are faster so, and the figures are the same.
@@ -39,22 +43,66 @@ class Run(NamedTuple):
     @property
     def as_typed(self) -> str:
         """The command as one types it."""
-        return f"OMP_NUM_THREADS=1 {shlex.join(['python', *self.typed])}"
+        return as_typed(self.typed)
 
     def summary(self) -> dict[str, Any]:
         """What the run wrote at its end; runs the command where it has not."""
         if not (self.folder / "summary.json").is_file():
+            refuse_changes()
             if self.folder.exists():
                 print(f"{self.folder} was interrupted: it begins anew", flush=True)
                 shutil.rmtree(self.folder)
-            print("$", self.as_typed, flush=True)
-            command = [sys.executable, *self.typed]
-            if subprocess.run(command, cwd=PROJECT, env=os.environ | ENVIRONMENT, check=False).returncode:
+            if start(self.typed).wait():
                 raise SystemExit(f"no results: this command failed: {self.as_typed}")
-        summary = json.loads((self.folder / "summary.json").read_text())
+        summary = read_summary(self.folder)
         if summary["command"][1:] != self.typed:
             raise SystemExit(f"no results: {self.folder} is of another command: move it away, and try again")
         return summary
+
+
+def as_typed(typed: Sequence[str]) -> str:
+    """A command as one types it."""
+    return f"OMP_NUM_THREADS=1 {shlex.join(['python', *typed])}"
+
+
+def start(typed: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Start a command, and say which."""
+    refuse_changes()
+    print("$", as_typed(typed), flush=True)
+    return subprocess.Popen([sys.executable, *typed], cwd=PROJECT, env=os.environ | ENVIRONMENT)
+
+
+def refuse_changes() -> None:
+    """End with one line where the checkout is not as committed."""
+    if git_state()["dirty"] is not False:
+        raise SystemExit("no results: they are of a revision: commit or stash what git status lists, and try again")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What a run wrote at its end; one of a checkout with uncommitted changes ends with one line."""
+    summary = json.loads((folder / "summary.json").read_text())
+    if summary["git"]["dirty"] is not False:
+        raise SystemExit(f"no results: {folder} was run with uncommitted changes: move it away, and try again")
+    return summary
+
+
+def sweep_summary(folder: Path) -> dict[str, Any]:
+    """The jobs of a sweep that have finished, in short.
+
+    Returns:
+        `name`, `seconds` (from the beginning of the first job to the end of the last), `jobs` (the seconds of each, by
+        its number) and `git` (as in the summary of a run; of several revisions all).
+    """
+    folders = sorted((path.parent for path in folder.glob("*/summary.json")), key=lambda path: int(path.name))
+    jobs = {path.name: read_summary(path) for path in folders}
+    ends = {name: datetime.fromisoformat(job["finished"]) for name, job in jobs.items()}
+    begun = min(ends[name] - timedelta(seconds=job["duration_seconds"]) for name, job in jobs.items())
+    return {
+        "name": folder.name,
+        "seconds": round((max(ends.values()) - begun).total_seconds(), 1),
+        "jobs": {name: job["duration_seconds"] for name, job in jobs.items()},
+        "git": {"revision": " ".join(sorted({job["git"]["revision"] for job in jobs.values()})), "dirty": False},
+    }
 
 
 def keep_results(runs: Sequence[Run], experiment: Path, kept: Mapping[str, Sequence[str]]) -> None:

@@ -1,6 +1,5 @@
 """What stands under `experiments/` is of the commands that are there."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,21 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiment_folders import CONFIGURED, EXPERIMENTS, record_of
 from many_commands import run_commands
 
-ROOT = Path(__file__).parents[1]
-EXPERIMENTS, CONFIGURATIONS = ROOT / "experiments", ROOT / "conf" / "experiment"
-CONFIGURED = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 CLAIM = ("**Question.**", "**Command", "**Expectation", "**Results", "**Verdict.**")
 DEMO_EFFECT, REAL_CSI500 = EXPERIMENTS / "demo_effect", EXPERIMENTS / "real_csi500_backtest"
-
-
-def record_of(experiment: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"record_{experiment.name}", experiment / "record.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in EXPERIMENTS.glob("*/README.md")))
@@ -32,36 +21,6 @@ def test_an_experiment_says_what_it_asks_expects_and_found(folder: str) -> None:
     text = (EXPERIMENTS / folder / "README.md").read_text()
     places = [text.find(part) for part in CLAIM]
     assert min(places) > 0 and places == sorted(places), dict(zip(CLAIM, places, strict=True))
-
-
-@pytest.mark.parametrize("name", CONFIGURED)
-def test_every_configuration_has_its_claim_and_holds_differences_only(name: str) -> None:
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from kronos_lab.runs.folder import register_resolvers
-
-    assert f"experiment={name}" in (EXPERIMENTS / name / "README.md").read_text()
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        usual = {script: compose(script) for script in ("train", "backtest")}
-    written = OmegaConf.load(CONFIGURATIONS / f"{name}.yaml")
-    for key, value in leaves(OmegaConf.to_container(written)):
-        if key.startswith("defaults") or key == "name":
-            continue
-        for cfg in usual.values():
-            parent, _, last = key.rpartition(".")
-            group = OmegaConf.select(cfg, parent) if parent else cfg
-            if group is None or last not in group or OmegaConf.is_interpolation(group, last):
-                continue  # what follows from another setting may be another here
-            assert group[last] != value, f"{key}: {value} is the default"
-
-
-def leaves(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Dotted keys and values of nested mappings."""
-    if not isinstance(content, dict):
-        return [(prefix, content)]
-    return [leaf for key, value in content.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 @pytest.fixture(scope="module")
@@ -115,30 +74,6 @@ def test_results_of_the_demo_effect_are_quoted_as_they_are() -> None:
             interval = f"[{seed.rank_ic_h_low:.4f}, {seed.rank_ic_h_high:.4f}]"
             assert cell.startswith(f"{seed.rank_ic_h:.4f} {interval}, t {seed.rank_ic_h_t:.1f}, p "), cell
             assert float(cell.rpartition("p ")[2]) == pytest.approx(seed.rank_ic_h_p, abs=0.006)
-
-
-def test_runs_of_the_demo_effect_are_not_taken_for_others(record: ModuleType, tmp_path: Path, monkeypatch) -> None:
-    """A finished run is not run again, an interrupted one is, and one of another command is refused."""
-    import recorded_run
-
-    monkeypatch.setattr(recorded_run, "PROJECT", tmp_path)
-    ran = []
-
-    def finish(command, **_):
-        ran.append(command[1:])
-        folder.mkdir(parents=True)
-        (folder / "summary.json").write_text(f'{{"command": ["python", "{command[1]}"]}}')
-        return recorded_run.subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(recorded_run.subprocess, "run", finish)
-    folder, run = tmp_path / "outputs" / "train" / "a", record.Run("train", "a", ["train.py"])
-    folder.mkdir(parents=True)
-    (folder / "half").touch()
-    for _ in range(2):
-        assert run.summary()["command"] == ["python", "train.py"]
-    assert ran == [["train.py"]] and not (folder / "half").exists()
-    with pytest.raises(SystemExit, match="is of another command"):
-        run._replace(typed=["train.py", "seed=2"]).summary()
 
 
 ONE_STEP = [

@@ -5,9 +5,8 @@ python experiments/demo_search/record.py
 What has finished is not run again.
 """
 
-import os
-import shlex
-import subprocess
+import contextlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from recorded_run import ENVIRONMENT, PROJECT, Run, keep_results, without_places
+from recorded_run import PROJECT, Run, as_typed, keep_results, read_summary, start, sweep_summary, without_places
 
 EXPERIMENT = Path(__file__).parent
 OUTPUTS = PROJECT / "outputs"
@@ -50,25 +49,16 @@ def ended() -> int:
     return int(trials()["state"].isin(["complete", "pruned"]).sum())
 
 
-def start(typed: list[str]) -> subprocess.Popen[bytes]:
-    """Start a command, and say which."""
-    print("$", as_typed(typed), flush=True)
-    return subprocess.Popen([sys.executable, *typed], cwd=PROJECT, env=os.environ | ENVIRONMENT)
-
-
-def as_typed(typed: list[str]) -> str:
-    """A command as one types it."""
-    return f"OMP_NUM_THREADS=1 {shlex.join(['python', *typed])}"
-
-
 def search() -> None:
     """The search, killed with all its processes when half of the trials have ended, and typed again."""
     if ended() < HALF:
         first = start(SEARCH)
         while ended() < HALF and first.poll() is None:
             time.sleep(0.5)
-        for process in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
-            process.kill()
+        sweep = psutil.Process(first.pid)
+        for process in [sweep, *sweep.children(recursive=True)]:  # it first, or it may note how its jobs ended
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         first.wait()
         print(f"killed after {ended()} trials", flush=True)
     if start(SEARCH).wait() not in {0, 1}:  # 1 says that a trial was interrupted, which is what happened
@@ -81,23 +71,35 @@ def run(typed: list[str], done: Path) -> None:
         raise SystemExit(f"no results: this command failed: {as_typed(typed)}")
 
 
+def commands(table: pd.DataFrame) -> list[list[str]]:
+    """All of them, in order: parent, search, backtests of the parent and of the best trials, and their comparison.
+
+    Args:
+        table: of the search, when it has ended.
+    """
+    complete = table[table["state"] == "complete"].sort_values("value")
+    chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["trial"][:COMPARED])]
+    compare = [*COMPARE, "runs=outputs/backtest/search_backtests", "against=search_backtests/0"]
+    return [PARENT.typed, SEARCH, [*BACKTESTS, f"checkpoint={','.join(chosen)}"], compare]
+
+
 def record() -> None:
     """All of it."""
     PARENT.summary()
     if ended() < TRIALS:
         search()
-    table = trials()
-    complete = table[table["state"] == "complete"].sort_values("value")
-    chosen = ["search_parent", *(f"demo_search/{number}" for number in complete["trial"][:COMPARED])]
-    backtests = [*BACKTESTS, f"checkpoint={','.join(chosen)}"]
-    run(backtests, OUTPUTS / "backtest" / "search_backtests" / str(COMPARED) / "summary.json")
-    compare = [*COMPARE, "runs=outputs/backtest/search_backtests", "against=search_backtests/0"]
-    run(compare, OUTPUTS / "compare" / "demo_search" / "summary.json")
+    typed = commands(trials())
+    found, compared = OUTPUTS / "train" / "demo_search", OUTPUTS / "compare" / "demo_search"
+    traded = OUTPUTS / "backtest" / "search_backtests"
+    run(typed[2], traded / str(COMPARED) / "summary.json")
+    run(typed[3], compared / "summary.json")
+    in_short = {"search": sweep_summary(found), "backtests": sweep_summary(traded)}
+    read_summary(compared)
     keep_results([PARENT], EXPERIMENT, {})
     results = EXPERIMENT / "results"
-    commands = [PARENT.typed, SEARCH, backtests, compare]
-    (results / "commands.txt").write_text("\n".join(as_typed(typed) for typed in commands) + "\n")
-    found, compared = OUTPUTS / "train" / "demo_search", OUTPUTS / "compare" / "demo_search"
+    (results / "commands.txt").write_text("\n".join(as_typed(one) for one in typed) + "\n")
+    for name, summary in in_short.items():
+        (results / f"{name}_summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     for file in (found / "trials.csv", compared / "comparison.csv", compared / "summary.json"):
         (results / file.name).write_text(without_places(file.read_text()))
 

@@ -18,7 +18,10 @@ import pandas as pd
 
 from kronos_lab.data.import_report import NAME, condense_findings
 
-PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from recorded_run import PROJECT, refuse_changes
+
 RESULTS = Path(__file__).parent / "results"
 SCRIPT = ["python", "finetune/prepare_market.py"]
 DAILY = [
@@ -51,6 +54,7 @@ def run(options: list[str]) -> dict[str, Any]:
 
 def record() -> None:
     """Import both files from nothing, open the daily one again, join its older codes, and write the results."""
+    refuse_changes()
     RESULTS.mkdir(exist_ok=True)
     stores = {name: PROJECT / "data" / name for name in ("csi800", "csi800_renamed", "sh600977_5min")}
     for store in stores.values():
