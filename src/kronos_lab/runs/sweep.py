@@ -14,12 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, SWEEP_FILE, SWEEP_LOCK_FILE, project_root
+from kronos_lab.runs.folder import AT_WORK_FILE, CONFIG_FILE, LOCK_FILE, SUMMARY_FILE, SWEEP_FILE, project_root
+from kronos_lab.runs.folder_lock import lock_folder, unlock_folder
 from kronos_lab.runs.objective import check_objective
 from kronos_lab.runs.sweep_folder import (
     FINISHED,
@@ -65,9 +66,9 @@ class Sweep:
         os.environ.pop(SWEEP_PROCESS_VARIABLE, None)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if {path.name for path in self.folder.path.glob("*")} <= {SWEEP_LOCK_FILE}:
+        if {path.name for path in self.folder.path.glob("*")} <= {LOCK_FILE, AT_WORK_FILE}:
             shutil.rmtree(self.folder.path, ignore_errors=True)
-        self._lock.release()
+        unlock_folder(self._lock)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Ask the jobs to stop, at a signal; at the second one leave.
@@ -133,11 +134,7 @@ def _begin(config: DictConfig) -> None:
         raise InputError(f"{path} is the folder of a run: choose another name=")
     path.mkdir(parents=True, exist_ok=True)
     folder = SweepFolder(path)
-    lock = folder.lock()
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{path} is at work in another process: wait for it, or stop it") from error
+    lock = lock_folder(path)
     # Jobs compose their configuration anew, where the folder's usual name may have become another: of two universes.
     quoted = str(path).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):

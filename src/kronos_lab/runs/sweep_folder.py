@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import SWEEP_FILE, SWEEP_LOCK_FILE, typed
+from kronos_lab.runs.folder import LOCK_FILE, SWEEP_FILE, typed
 from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE
 from kronos_lab.runs.summary import write_json
 
@@ -138,10 +138,6 @@ class SweepFolder:
         """As jobs are told apart by: `<name>/<number>`."""
         return self.path.name
 
-    def lock(self) -> FileLock:
-        """Held by the process of the sweep as long as it lives: nobody goes on with a sweep that is at work."""
-        return FileLock(self.path / SWEEP_LOCK_FILE)
-
     def write_command(self, command: SweepCommand) -> None:
         """Keep what was typed; with that a folder is a sweep."""
         write_json(self.path / SWEEP_FILE, asdict(command))
@@ -178,7 +174,7 @@ class SweepFolder:
 
     def write_table(self) -> None:
         """Make `sweep.csv` of what is noted about the jobs."""
-        with FileLock(self.jobs_folder / SWEEP_LOCK_FILE):
+        with FileLock(self.jobs_folder / LOCK_FILE):
             jobs = self.jobs()
             keys = differing_settings(jobs)
             partial = self.path / f"{TABLE_FILE}.partial"
