@@ -198,6 +198,12 @@ def resume_command(folder: Path) -> str:
     return f"python train.py {typed('resume', folder)}"
 
 
+def quoted(value: Any) -> str:
+    """A text or a path as Hydra reads it, whatever characters it has."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def typed(key: str, value: Any) -> str:
     """`key=value` as it is typed: quoted for the shell, and inside for Hydra, where there are spaces."""
     return f"\"{key}='{value}'\"" if " " in str(value) else f"{key}={value}"

@@ -1,6 +1,6 @@
 """What a sweep knows of itself, on disk: what was typed, and how each of its jobs stands.
 
-    sweep.json       script, arguments and folder, as typed
+    sweep.json       script, arguments and folder, as typed, and what was settled beside
     jobs/<n>.json    one job, see `Job`; written by the process that runs it
     jobs/<n>.error   the line that the job's process ended with
     jobs/stop        why the jobs have been asked to stop, see `Stop`
@@ -12,7 +12,7 @@ Jobs may run in other processes and on other machines: the folder is all they sh
 import csv
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ class SweepCommand:
         script: the root script, an absolute path.
         arguments: what came behind it.
         typed_in: the folder that relative paths among them start from.
+        settled: overrides that all jobs have beside, see `settle_weights`.
     """
 
     script: str
     arguments: list[str]
     typed_in: str
+    settled: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
