@@ -50,6 +50,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.data.settings import positive_number, switch, whole_number
     from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
     from kronos_lab.runs.console import quiet_libraries
+    from kronos_lab.runs.folder_lock import keep_folder
     from kronos_lab.runs.laps import Laps
     from kronos_lab.runs.ranks import prepare_ranks, rank
     from kronos_lab.runs.search_trial import refuse_search_of_one_run
@@ -59,6 +60,7 @@ def main(cfg: DictConfig) -> None:
     started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()
     prepare_ranks()
+    keep_folder(folder)
     market, universe = open_market(cfg, folder), cfg.universe.name
     for key in ("reuse", "parent", "baselines", "lightgbm"):
         switch(f"backtest.{key}", cfg.backtest[key])

@@ -52,6 +52,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.runs.checkpoint import find_checkpoint
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
+    from kronos_lab.runs.folder_lock import keep_folder
     from kronos_lab.runs.market import open_market
     from kronos_lab.runs.provenance import (
         knowledge_warnings,
@@ -65,6 +66,7 @@ def main(cfg: DictConfig) -> None:
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     prepare_ranks()
+    keep_folder(folder)
     market, outputs = open_market(cfg, folder), Path(cfg.paths.outputs)
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint)
     log.info("checkpoint  %s", checkpoint.title)

@@ -6,18 +6,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, load_config, make_paths_absolute, save_config, typed
+from kronos_lab.runs.folder_lock import keep_folder
 from kronos_lab.runs.ranks import rank
 from kronos_lab.runs.repetition import repeated_settings
 
 
 def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
-    """Configuration of a run that begins: saved in its folder; or of the one that goes on there.
+    """Configuration of a run that begins: saved in its folder, which is this process's now; or of one that goes on.
 
     A run goes on with `resume=`, or where its ranks have been told the folder of an earlier attempt, see
     `shared_folder`.
 
     Raises:
-        InputError: other settings are given than that run has, or it has finished, or it is none.
+        InputError: other settings are given than that run has, or it is at work, or has finished, or it is none.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -28,6 +29,7 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
         make_paths_absolute(cfg)
         if rank() != 0:
             return cfg
+        keep_folder(folder)
         if (folder / CONFIG_FILE).is_file():
             return _earlier_attempt(cfg, folder)
         save_config(folder, cfg)
@@ -35,6 +37,7 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
     asked = [override for override in overrides if not override.startswith(("resume=", "debug="))]
     if asked:
         raise InputError(f"resume= goes on with the configuration of {folder}: leave out {', '.join(asked)}")
+    keep_folder(folder)
     _check_unfinished(folder)
     return load_config(folder)
 

@@ -24,10 +24,11 @@ CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"  # written last: a run without it did not finish
 METRICS_FILE = "metrics.json"  # of a backtest: every figure
 SWEEP_FILE = "sweep.json"  # of a sweep: the command as typed, see `sweep_folder`
-SWEEP_LOCK_FILE = ".lock"
+LOCK_FILE, AT_WORK_FILE = ".lock", ".at_work"  # of a run or a sweep, see `folder_lock`
 # What a run writes before it begins to compute: its settings, its log, and trackers that know only the settings.
 WRITTEN_BEFORE_ANYTHING_HAPPENS = {
-    CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard", SWEEP_FILE, SWEEP_LOCK_FILE, "multirun.yaml",
+    CONFIG_FILE, f"{CONFIG_FILE}.partial", "comet", "csv", "tensorboard", SWEEP_FILE, LOCK_FILE, AT_WORK_FILE,
+    "multirun.yaml",
 }  # fmt: skip
 
 # Settings of a training run that may be paths; the other things they may be (a run's name, a Hub id) stay as they are.
@@ -207,6 +208,12 @@ def _absolute(given: Any, is_path: bool) -> Any:
 def resume_command(folder: Path) -> str:
     """What to type to go on with a run."""
     return f"python train.py {typed('resume', folder)}"
+
+
+def quoted(value: Any) -> str:
+    """A text or a path as Hydra reads it, whatever characters it has."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def typed(key: str, value: Any) -> str:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.errors import explain
+from kronos_lab.runs.folder import quoted
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -37,8 +38,7 @@ def refuse_search_of_one_run(cfg: DictConfig) -> None:
 
 def told(trial: int, storage: Path) -> list[str]:
     """The overrides that tell a job which trial it is."""
-    path = str(storage).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"{GROUP}.trial={trial}", f"{GROUP}.storage='{path}'"]
+    return [f"{GROUP}.trial={trial}", f"{GROUP}.storage={quoted(storage)}"]
 
 
 def open_study(storage: str | Path, **settings: Any) -> "Study":

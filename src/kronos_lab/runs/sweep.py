@@ -14,12 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, SWEEP_FILE, SWEEP_LOCK_FILE, project_root
+from kronos_lab.runs.folder import AT_WORK_FILE, CONFIG_FILE, LOCK_FILE, SUMMARY_FILE, SWEEP_FILE, project_root, quoted
+from kronos_lab.runs.folder_lock import lock_folder, unlock_folder
 from kronos_lab.runs.objective import check_objective
 from kronos_lab.runs.sweep_folder import (
     FINISHED,
@@ -31,6 +32,7 @@ from kronos_lab.runs.sweep_folder import (
     SweepFolder,
     differing_settings,
 )
+from kronos_lab.runs.sweep_inputs import differing_data, settle_weights
 from kronos_lab.runs.sweep_jobs import SWEEP_PROCESS_VARIABLE
 
 MULTIRUN = {"-m", "--multirun"}
@@ -54,6 +56,10 @@ class Sweep:
         os.environ[SWEEP_PROCESS_VARIABLE] = str(os.getpid())
         self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
 
+    def settle(self, overrides: list[str]) -> None:
+        """Keep these with what was typed."""
+        self._command = replace(self._command, settled=overrides)
+
     def note(self) -> None:
         """Keep what was typed, from the first job on."""
         if not self._noted:
@@ -65,9 +71,9 @@ class Sweep:
         os.environ.pop(SWEEP_PROCESS_VARIABLE, None)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if {path.name for path in self.folder.path.glob("*")} <= {SWEEP_LOCK_FILE}:
+        if {path.name for path in self.folder.path.glob("*")} <= {LOCK_FILE, AT_WORK_FILE}:
             shutil.rmtree(self.folder.path, ignore_errors=True)
-        self._lock.release()
+        unlock_folder(self._lock)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Ask the jobs to stop, at a signal; at the second one leave.
@@ -133,21 +139,20 @@ def _begin(config: DictConfig) -> None:
         raise InputError(f"{path} is the folder of a run: choose another name=")
     path.mkdir(parents=True, exist_ok=True)
     folder = SweepFolder(path)
-    lock = folder.lock()
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{path} is at work in another process: wait for it, or stop it") from error
+    lock = lock_folder(path)
     # Jobs compose their configuration anew, where the folder's usual name may have become another: of two universes.
-    quoted = str(path).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweep.dir = str(path)
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(path)}")
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("hydra.sweep.dir=")]
-    begun = (path / SWEEP_FILE).is_file()
-    typed_in = folder.read_command().typed_in if begun else str(Path.cwd())
+    earlier = folder.read_command() if (path / SWEEP_FILE).is_file() else None
+    typed_in = earlier.typed_in if earlier else str(Path.cwd())
     folder.begin_again()
     _sweep = Sweep(folder, lock, SweepCommand(str(Path(sys.argv[0]).resolve()), arguments, typed_in))
+    settled = settle_weights(config, earlier.settled if earlier else None)
+    with read_write(config.hydra):
+        config.hydra.overrides.task.extend(settled)  # which the sweeper is given next
+    _sweep.settle(settled)
     if not _is_search(config):  # which may be refused yet by what its folder holds, and notes itself
         note_command()
     print(f"sweep       {path}", flush=True)
@@ -169,6 +174,8 @@ def _finish(is_search: bool) -> None:
     folder.write_table()
     jobs = folder.jobs()
     differing = differing_settings(jobs)
+    if different := differing_data(folder, jobs):
+        print(f"warning: {different}", file=sys.stderr, flush=True)
     failed = [job for job in jobs if job.status != FINISHED]
     another_ended = tried_again(folder.path) if is_search else set()
     print(f"sweep       {len(jobs) - len(failed)} of {len(jobs)} jobs finished, {folder.path / TABLE_FILE}", flush=True)
@@ -234,9 +241,8 @@ def resume_sweep() -> None:
     command = folder.read_command()
     if Path(command.script).name != script.name:
         raise InputError(f"{folder.path} is a sweep of {command.script}: go on with it with that")
-    quoted = str(folder.path).replace("\\", "\\\\").replace("'", "\\'")
     options, overrides = _parse(command.arguments)
-    sys.argv[1:] = ["-m", *options, *_without(overrides, beside), *beside, f"hydra.sweep.dir='{quoted}'"]
+    sys.argv[1:] = ["-m", *options, *_without(overrides, beside), *beside, f"hydra.sweep.dir={quoted(folder.path)}"]
 
 
 def _parse(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -1,6 +1,6 @@
 """What a sweep knows of itself, on disk: what was typed, and how each of its jobs stands.
 
-    sweep.json       script, arguments and folder, as typed
+    sweep.json       script, arguments and folder, as typed, and what was settled beside
     jobs/<n>.json    one job, see `Job`; written by the process that runs it
     jobs/<n>.error   the line that the job's process ended with
     jobs/stop        why the jobs have been asked to stop, see `Stop`
@@ -12,14 +12,14 @@ Jobs may run in other processes and on other machines: the folder is all they sh
 import csv
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import SWEEP_FILE, SWEEP_LOCK_FILE, typed
+from kronos_lab.runs.folder import LOCK_FILE, SWEEP_FILE, typed
 from kronos_lab.runs.shared_folder import RUN_DIR_VARIABLE
 from kronos_lab.runs.summary import write_json
 
@@ -39,11 +39,13 @@ class SweepCommand:
         script: the root script, an absolute path.
         arguments: what came behind it.
         typed_in: the folder that relative paths among them start from.
+        settled: overrides that all jobs have beside, see `settle_weights`.
     """
 
     script: str
     arguments: list[str]
     typed_in: str
+    settled: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,6 @@ class SweepFolder:
         """As jobs are told apart by: `<name>/<number>`."""
         return self.path.name
 
-    def lock(self) -> FileLock:
-        """Held by the process of the sweep as long as it lives: nobody goes on with a sweep that is at work."""
-        return FileLock(self.path / SWEEP_LOCK_FILE)
-
     def write_command(self, command: SweepCommand) -> None:
         """Keep what was typed; with that a folder is a sweep."""
         write_json(self.path / SWEEP_FILE, asdict(command))
@@ -178,7 +176,7 @@ class SweepFolder:
 
     def write_table(self) -> None:
         """Make `sweep.csv` of what is noted about the jobs."""
-        with FileLock(self.jobs_folder / SWEEP_LOCK_FILE):
+        with FileLock(self.jobs_folder / LOCK_FILE):
             jobs = self.jobs()
             keys = differing_settings(jobs)
             partial = self.path / f"{TABLE_FILE}.partial"

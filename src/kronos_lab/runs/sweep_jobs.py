@@ -22,7 +22,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import SUMMARY_FILE
+from kronos_lab.runs.folder import SUMMARY_FILE, quoted
 from kronos_lab.runs.job_process import ERROR_FILE_VARIABLE, PARENT_VARIABLE, SWEEP_VARIABLE
 from kronos_lab.runs.objective import UnknownFigureError, read_objective
 from kronos_lab.runs.ranks import job_arguments
@@ -135,8 +135,7 @@ def _job(sweep: SweepFolder, number: int, overrides: list[str], folder: Path) ->
 def _run(sweep: SweepFolder, job: Job, folder: Path, launcher: str) -> Job:
     """Start the command of a job and wait for its end; the job as it stands then, which has been noted if it failed."""
     command, error_file, started = sweep.read_command(), sweep.error_file(job.number), time.monotonic()
-    name = f"{sweep.name}/{job.number}".replace("\\", "\\\\").replace("'", "\\'")
-    arguments = [sys.executable, command.script, *job_arguments(), f"name='{name}'"]
+    arguments = [sys.executable, command.script, *job_arguments(), f"name={quoted(f'{sweep.name}/{job.number}')}"]
     error_file.unlink(missing_ok=True)
     job = replace(job, status=RUNNING, error=None, objective=None, host=socket.gethostname())
     _say(job, f"begins in {folder}")

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from kronos_lab.errors import InputError
 from kronos_lab.runs.checkpoint import CHECKPOINTS_FILE
 from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, has_only_begun, load_config, save_config
+from kronos_lab.runs.folder_lock import lock_folder, unlock_folder
 from kronos_lab.runs.summary import FinishedRun, read_run, write_json
 from kronos_lab.runs.walk_forward.commands import typed_value
 from kronos_lab.runs.walk_forward.plan import Fold
@@ -70,11 +71,16 @@ def go_on_or_begin(run: Path, overrides: Sequence[str]) -> list[str]:
     Args:
         run: folder of the training run.
         overrides: of one that begins.
+
+    Raises:
+        InputError: another process is at work there.
     """
     if (run / CONFIG_FILE).is_file() and not has_only_begun(run):
         return ["train.py", f"resume={typed_value(str(run.absolute()))}"]
     if run.is_dir() and has_only_begun(run):
+        lock = lock_folder(run)
         shutil.rmtree(run)
+        unlock_folder(lock)
     return ["train.py", *overrides]
 
 
