@@ -33,7 +33,13 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.baselines import against_baselines, trade_each
     from kronos_lab.backtesting.finished_backtest import find_backtest, load_rule, read_scores
     from kronos_lab.backtesting.performance import sessions_per_year
-    from kronos_lab.backtesting.placebos import PLACEBOS_FILE, findings, placebo_scores, save_placebos
+    from kronos_lab.backtesting.placebos import (
+        PLACEBOS_FILE,
+        excess_before_cost,
+        findings,
+        placebo_scores,
+        save_placebos,
+    )
     from kronos_lab.backtesting.results import benchmarks
     from kronos_lab.data.settings import whole_number
     from kronos_lab.errors import InputError
@@ -57,8 +63,10 @@ def main(cfg: DictConfig) -> None:
     equal = benchmarks(market, was.universe.name, None)["equal_weight"].returns
     per_year = sessions_per_year(market.calendar)
     table = against_baselines(market, traded, equal, was.data.horizon, per_year, cfg.seed)
-    headline = save_placebos(folder, table)
-    for sentence in findings(table):
+    before_cost = excess_before_cost(traded, equal)
+    headline = save_placebos(folder, table, before_cost, per_year)
+    found = findings(table, before_cost, per_year)
+    for sentence in found:
         log.info("%s", sentence)
     write_summary(
         folder,
@@ -71,7 +79,7 @@ def main(cfg: DictConfig) -> None:
         weights=summary["weights"],
         started=started,
         headline=headline,
-        further={"backtest": str(earlier), "findings": findings(table)},
+        further={"backtest": str(earlier), "findings": found},
     )
     log.info("table       %s", folder / PLACEBOS_FILE)
 
