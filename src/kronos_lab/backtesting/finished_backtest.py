@@ -103,17 +103,32 @@ def take_over_rule(cfg: DictConfig, folder: Path, overrides: Sequence[str], allo
     other = [override for override in overrides if not override.startswith(may_be)]
     if other:
         raise InputError(f"run= takes the settings of {folder}: leave out {', '.join(other)}")
-    was, summary = load_rule(folder), read_summary(folder)
-    assert summary is not None
+    was = load_rule(folder)
     for key in RULE:
         if key in was:
             cfg[key] = was[key]
     cfg.backtest.account = was.backtest.account
     if cfg.checkpoint is not None:
         return {}
-    cfg.checkpoint = was.checkpoint or _trained(summary["weights"], folder, Path(cfg.paths.outputs))
+    cfg.checkpoint, expected = checkpoint_of(folder, was, Path(cfg.paths.outputs))
     cfg.tokenizer = was.tokenizer
-    return own_weights(summary["weights"])
+    return expected
+
+
+def checkpoint_of(folder: Path, was: DictConfig, outputs: Path) -> tuple[Any, dict[str, str]]:
+    """The `checkpoint` that names what a finished backtest traded, and the fingerprints of its weights by name.
+
+    Args:
+        folder: of the backtest.
+        was: its configuration.
+        outputs: folder of all runs.
+
+    Raises:
+        InputError: the training run that left the weights is not there any more.
+    """
+    summary = read_summary(folder)
+    assert summary is not None
+    return was.checkpoint or _trained(summary["weights"], folder, outputs), own_weights(summary["weights"])
 
 
 def _trained(weights: Mapping[str, str], backtest: Path, outputs: Path) -> str:

@@ -1,5 +1,6 @@
 """Backtests that all files here look at; `tests/conftest.py` sees to it that they are made once."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -36,10 +37,19 @@ def runs(small_market, tmp_path_factory) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def placebos(runs, small_market) -> dict[str, Any]:
     paths = [f"paths.outputs={runs['folder']}"]
+    without_weights = runs["folder"] / "without weights"
+    shutil.copytree(runs["folder"] / "backtest" / "csi300", without_weights)
+    config = without_weights / "config.yaml"
+    config.write_text(config.read_text().replace(str(PREDICTOR), "/gone/predictor"))
     commands = {
         "newest": [*paths, "name=newest", "shuffles=2"],
         "named": [*paths, "name=named", "run=csi300", "shuffles=0"],
+        "ensemble": [*paths, "name=ensemble", "run=ensemble", "shuffles=0", "lookahead_days=1"],
+        "treated": [*paths, "name=treated", "run=all", "shuffles=0", "lookahead_days=1"],
+        "traded": [*paths, "name=traded", "run=csi300", "shuffles=0", "lookahead_days=0"],
         "nothing": [*paths, "run=nothing"],
         "half": [*paths, "shuffles=0.5"],
+        "half a day": [*paths, "lookahead_days=0.5"],
+        "no weights": [*paths, f"run='{without_weights}'"],
     }
     return run_commands("backtest/run_placebos.py", commands, runs["folder"])

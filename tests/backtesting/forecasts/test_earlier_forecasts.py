@@ -1,5 +1,6 @@
 """Forecasts are not made twice: those of a finished run are found again, an interrupted run is gone on with."""
 
+import json
 import os
 import re
 import shutil
@@ -185,6 +186,38 @@ def test_a_shard_that_cannot_be_read_is_made_again(finished, small_market, tmp_p
     assert run(small_market, tmp_path, "next") == batches
     assert "cannot be taken over: its forecasts are made again" in caplog.text
     assert same(paths(tmp_path, "next"), paths(first, "first"))
+
+
+def finish(outputs: Path, name: str, comet: bool, upload: bool = True) -> None:
+    """What a run leaves at its end, tracked at Comet or not."""
+    record = {"comet": {"experiment": "key", "url": None, "archive": "key.zip"}} if comet else {}
+    summary = {"kind": "backtest", **record, "config": {"logger": {"upload_artifacts": upload}}}
+    (outputs / "backtest" / name / "summary.json").write_text(json.dumps(summary))
+
+
+def test_comet_is_sent_every_forecast_once(small_market, tmp_path):
+    """Whoever made them: a run that was killed, or not tracked, has sent nothing."""
+    from kronos_lab.backtesting.forecasts.earlier_forecasts import files_to_send
+
+    def sent(name: str) -> list[str]:
+        run(small_market, tmp_path, name)
+        return files_to_send(tmp_path / "backtest" / name, "forecasts")
+
+    everything, manifest = ["forecasts"], ["forecasts/manifest.json"]
+    assert sent("killed after its forecasts") == everything
+    assert sent("not tracked") == everything
+    finish(tmp_path, "not tracked", comet=False)
+    assert sent("keeps its files") == everything
+    finish(tmp_path, "keeps its files", comet=True, upload=False)
+    assert sent("tracked") == everything
+    finish(tmp_path, "tracked", comet=True)
+    assert sent("tracked again") == manifest
+    assert sent("killed") == manifest
+    assert sent("after it") == manifest  # it took them from the killed one, which took them from the tracked ones
+    shutil.rmtree(tmp_path / "backtest" / "tracked again")
+    for name in ("tracked", "killed"):
+        shutil.rmtree(tmp_path / "backtest" / name)
+    assert files_to_send(tmp_path / "backtest" / "after it", "forecasts") == everything
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from kronos_lab.backtesting.forecasts.forecast_batches import BatchPlan
 from kronos_lab.backtesting.forecasts.forecast_shards import MANIFEST_FILE, batches_of
+from kronos_lab.runs.summary import read_summary
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +38,39 @@ def forecasts_fingerprint(settings: Mapping[str, Any], plan: BatchPlan, rows: np
 
 
 def files_to_send(run_folder: Path, name: str) -> list[str]:
-    """What of a run's forecasts a tracker is sent: all, or the manifest alone where other runs made every one of them.
+    """What of a run's forecasts a tracker is sent: all, or the manifest alone where runs before it have sent every one.
 
     Args:
         run_folder: of the run.
         name: folder of the forecasts in it.
     """
-    manifest = json.loads((run_folder / name / MANIFEST_FILE).read_text(encoding="utf-8"))
-    taken = sum(batches for run, batches in manifest["taken_over"].items() if Path(run) != run_folder / name)
-    return [f"{name}/{MANIFEST_FILE}" if taken == manifest["batch_plan"]["batches"] else name]
+    sent = _others_have_sent(run_folder / name, depth=len(Path(name).parts), asked=frozenset())
+    return [f"{name}/{MANIFEST_FILE}" if sent else name]
+
+
+def _others_have_sent(folder: Path, depth: int, asked: Set[Path]) -> bool:
+    """Whether all forecasts of a folder were taken over, and are at Comet already.
+
+    Args:
+        folder: of the forecasts.
+        depth: of such folders within the run folder.
+        asked: folders whose answer hangs on this one's: runs at the same time take over from one another.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        taken = {Path(run): batches for run, batches in manifest["taken_over"].items() if Path(run) != folder}
+        if sum(taken.values()) != manifest["batch_plan"]["batches"]:
+            return False
+    except (OSError, ValueError, KeyError):  # removed meanwhile, or of another version
+        return False
+    asked = {*asked, folder}
+    return all(_sent(run, depth) or (run not in asked and _others_have_sent(run, depth, asked)) for run in taken)
+
+
+def _sent(folder: Path, depth: int) -> bool:
+    """Whether the run of these forecasts came to its end and sent them, or knew that others had."""
+    summary = read_summary(folder.parents[depth - 1])
+    return bool(summary and summary.get("comet") and summary["config"]["logger"].get("upload_artifacts", True))
 
 
 def code_fingerprint() -> str:
