@@ -110,7 +110,7 @@ def _read_file(
     file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str
 ) -> tuple[Path, pd.DataFrame]:
     found = _find_columns(file, columns, needs_volume, columns_key)
-    table = _load(file, found)
+    table = load_columns(file, found)
     part = pd.DataFrame(index=table.index)
     if "symbol" in found:
         symbol = table[found["symbol"]]
@@ -120,16 +120,16 @@ def _read_file(
     else:
         stem = file.name[: -len(next(suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)))]
         part["symbol"] = pd.Categorical.from_codes(np.zeros(len(table), dtype=np.int8), pd.Index([stem]))
-    part["stamp"] = _stamps(file, table[found["stamp"]])
+    part["stamp"] = as_stamps(file, table[found["stamp"]])
     for field in (*PRICES, "volume", "amount", "factor"):
         if field in found:
-            part[field] = _numbers(file, table[found[field]])
+            part[field] = as_numbers(file, table[found[field]])
     return file, part
 
 
 def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str) -> dict[str, str]:
     """Field → column of the file, for the fields the file has."""
-    present = _column_names(file)
+    present = column_names(file)
     by_lower = {name.lower(): name for name in reversed(present)}
     found = {}
     for field, known in KNOWN_NAMES.items():
@@ -152,7 +152,8 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool, co
     return found
 
 
-def _column_names(file: Path) -> list[str]:
+def column_names(file: Path) -> list[str]:
+    """Columns of a CSV or Parquet file, in its order; InputError where it cannot be read."""
     if file.name.lower().endswith(".parquet"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -164,7 +165,8 @@ def _column_names(file: Path) -> list[str]:
     return [str(name) for name in read_csv(file, nrows=0).columns]
 
 
-def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
+def load_columns(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
+    """The columns of a CSV or Parquet file that were found, by field (symbol, stamp, ...); see `column_names`."""
     wanted = list(found.values())
     if not file.name.lower().endswith(".parquet"):
         # Codes keep their leading zeros, and stamps like 20240102 are told apart from numbers later.
@@ -187,7 +189,7 @@ def read_csv(file: Path, **options: Any) -> pd.DataFrame:
         raise InputError(f"{file} cannot be read as CSV: {_one_line(error)}") from error
 
 
-def _stamps(file: Path, values: pd.Series) -> pd.Series:
+def as_stamps(file: Path, values: pd.Series) -> pd.Series:
     """Stamps without a time zone (local time of the exchange), from dates, texts, or integers like 20240102."""
     text = values.astype(str) if pd.api.types.is_integer_dtype(values) else values
     parsed = pd.to_datetime(text, errors="coerce") if len(text) else pd.to_datetime(text)
@@ -200,7 +202,8 @@ def _stamps(file: Path, values: pd.Series) -> pd.Series:
     return parsed.dt.tz_localize(None).astype("datetime64[ns]")
 
 
-def _numbers(file: Path, values: pd.Series) -> np.ndarray:
+def as_numbers(file: Path, values: pd.Series) -> np.ndarray:
+    """A column as float64, blanks as NaN; InputError where it holds anything else."""
     if values.dtype == np.float32:
         return raw_from_float32(values.to_numpy())
     numbers = pd.to_numeric(values, errors="coerce")
