@@ -26,6 +26,7 @@ KNOWN_NAMES = {
     "volume": ("volume", "vol"),
     "amount": ("amount", "money"),
     "factor": ("factor", "adj_factor", "adjfactor"),
+    "st": ("st", "is_st", "isst"),
 }
 _REQUIRED = ("stamp", *PRICES, "volume")
 
@@ -72,6 +73,7 @@ def read_bars(
     renamed: Mapping[str, str],
     needs_volume: bool = True,
     columns_key: str = "market.columns",
+    with_st: bool = False,
 ) -> pd.DataFrame:
     """All rows of all files, in one table.
 
@@ -81,10 +83,12 @@ def read_bars(
         renamed: old code → code it is taken under.
         needs_volume: False for indices, which may come without.
         columns_key: setting that `columns` comes from, for messages.
+        with_st: whether to read which stocks were under special treatment.
 
     Returns:
         Columns symbol (categorical, sorted categories), stamp, open, high, low, close, volume and, where the files
-        have them, amount and factor; float64, sorted by symbol and stamp, in the order of the files within a stamp.
+        have them, amount, factor and st (bool); else float64, sorted by symbol and stamp, in the order of the files
+        within a stamp.
 
     Raises:
         InputError: a file cannot be read, lacks a column, or there is no row in any of them.
@@ -92,7 +96,8 @@ def read_bars(
     unknown = sorted(set(columns) - set(KNOWN_NAMES))
     if unknown:
         raise InputError(f"{columns_key}.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
-    parts = [_read_file(file, columns, needs_volume, columns_key) for file in files]
+    left_out = () if with_st else ("st",)
+    parts = [_read_file(file, columns, needs_volume, columns_key, left_out) for file in files]
     names = parts[0][1].columns
     for file, part in parts:
         if set(part.columns) != set(names):
@@ -107,9 +112,10 @@ def read_bars(
 
 
 def _read_file(
-    file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str
+    file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str, left_out: Sequence[str]
 ) -> tuple[Path, pd.DataFrame]:
     found = _find_columns(file, columns, needs_volume, columns_key)
+    found = {field: name for field, name in found.items() if field not in left_out}
     table = load_columns(file, found)
     part = pd.DataFrame(index=table.index)
     if "symbol" in found:
@@ -124,6 +130,8 @@ def _read_file(
     for field in (*PRICES, "volume", "amount", "factor"):
         if field in found:
             part[field] = as_numbers(file, table[found[field]])
+    if "st" in found:
+        part["st"] = _marks(file, table[found["st"]])
     return file, part
 
 
@@ -212,6 +220,18 @@ def as_numbers(file: Path, values: pd.Series) -> np.ndarray:
         row = _first(wrong)
         raise InputError(f"{file}, column {values.name}: {values.iloc[row]!r} in row {row} is no number")
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _marks(file: Path, values: pd.Series) -> np.ndarray:
+    """A column of true and false, or 1 and 0, as bool; blanks are false."""
+    kinds = values.astype("category").cat
+    text = kinds.categories.astype(str).str.strip().str.lower()
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
+    wrong = ~text.isin(list(known))
+    if wrong.any():
+        row = _first(kinds.codes.isin(np.flatnonzero(wrong)))
+        raise InputError(f"{file}, column {values.name}: {values.iloc[row]!r} in row {row} is neither true nor false")
+    return np.array([*(known[one] for one in text), False])[kinds.codes.to_numpy()]  # of a blank -1, the last one
 
 
 def _rename(symbol: pd.Categorical, renamed: Mapping[str, str]) -> "pd.Categorical[str]":
