@@ -85,6 +85,7 @@ def main(cfg: DictConfig) -> None:
     warnings = candidates.warnings(window, coverage.index[0])
     warnings += coverage_warnings(coverage, universe, cfg.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
+    warnings += cross_section.check(market, universe, coverage.index)
     rival = None
     if cfg.backtest.lightgbm:
         rival = Rival.before(

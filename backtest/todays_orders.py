@@ -102,6 +102,7 @@ def main(cfg: DictConfig) -> None:
         *coverage_warnings(coverage, universe, cfg.universe.allow_partial),
     ]
     check_rules(market, coverage["scored"], strategy, exchange)
+    warnings += cross_section.check(market, universe, pd.DatetimeIndex(coverage.index))
     session = next_session(market, day)
     exchange.check_dates(session.stamp)
     warnings += session_warnings(session, pd.Timestamp.now().normalize() if cfg.day is None else session.stamp)

@@ -24,6 +24,10 @@ def conventions(per_year: float) -> dict[str, str]:
         "equal weight earned",
         "styles": "mean percentile of what is held, weighted by value, among the names scored that day (50 %: as drawn "
         "by lot): beta and volatility of 60 sessions, mean traded value and return of 20",
+        "limits": "prices of the market's store, by board and date; 5 % for stocks under special treatment (ST) on the "
+        "main boards only where imported files mark them (column st), else as their board",
+        "lots": "exchange.trade_unit=by_board: purchases, and sales of a part, are of 100 shares and multiples, on "
+        "STAR of 200 shares or more, in Beijing of 100 or more; a whole holding is sold at once",
         "participation": "value of a fill over what the market traded of its name that day; fills of unknown amounts "
         "left out",
         "open_to_open": "open(t+1+h) / open(t+1) − 1, adjusted; suspended at entry: no label; at exit: first open "

@@ -76,7 +76,7 @@ def check_backtest(
             "leave it out of a walk-forward"
         )
     check_store(trading.backtest.store)
-    signal, strategy, exchange, *_ = (
+    signal, strategy, exchange, cross_section, _ = (
         instantiate(trading[part]) for part in ("signal", "strategy", "exchange", "cross_section", "calibration")
     )
     check_signal(signal, trading.forecast.paths, window.horizon)
@@ -84,4 +84,5 @@ def check_backtest(
     _, coverage = universe_windows(market, universe, window, start, end)
     coverage_warnings(coverage, universe, trading.universe.allow_partial)
     check_tradable(market, coverage["scored"], strategy, exchange)
+    cross_section.check(market, universe, coverage.index)
     benchmarks(market, universe, trading.universe.benchmark)

@@ -37,7 +37,8 @@ def store_frame(symbol: str, bars: pd.DataFrame, listed: bool, with_limits: bool
 
     Args:
         symbol: decides on the limits.
-        bars: raw prices, raw volume, factor, perhaps amount; sorted by stamp, traded bars only.
+        bars: raw prices, raw volume, factor, perhaps amount and st (bool: under special treatment that session);
+            sorted by stamp, traded bars only.
         listed: whether the first bar is the stock's listing (False: it was listed before).
         with_limits: whether the store has limits; a symbol that knows none gets NaN.
     """
@@ -47,6 +48,8 @@ def store_frame(symbol: str, bars: pd.DataFrame, listed: bool, with_limits: bool
     if "amount" in bars:
         frame["amount"] = bars["amount"].to_numpy()
     frame["factor"] = factor
+    if "st" in bars:
+        frame["st"] = bars["st"].to_numpy().astype(np.float64)
 
     day = bars["stamp"].to_numpy().astype("datetime64[D]")
     days, first_bar, bars_in = np.unique(day, return_index=True, return_counts=True)
@@ -56,6 +59,7 @@ def store_frame(symbol: str, bars: pd.DataFrame, listed: bool, with_limits: bool
     reference = np.r_[np.nan, (close * session_factor)[:-1]]
     frame["change"] = frame["close"].to_numpy() / np.repeat(reference, bars_in) - 1
     if with_limits:
-        limits = adjusted_limits(symbol, pd.DatetimeIndex(days), close, session_factor, listed)
+        st = bars["st"].to_numpy()[first_bar] if "st" in bars else False
+        limits = adjusted_limits(symbol, pd.DatetimeIndex(days), close, session_factor, listed, st)
         frame["limit_up"], frame["limit_down"] = (np.repeat(limit, bars_in) for limit in limits)
     return frame.set_axis(pd.DatetimeIndex(bars["stamp"].to_numpy()), axis=0)

@@ -121,7 +121,7 @@ def _import_files(store: Path, sources: Sources, thresholds: Thresholds, progres
     started, findings = time.perf_counter(), Findings()
     fingerprint = sources.fingerprint(thresholds)  # before reading: a file that changes meanwhile is read again
     files = progress.track(source_files(sources.bars), description=f"reading {sources.bars.name}")
-    rows = read_bars(files, sources.columns, sources.renamed)
+    rows = read_bars(files, sources.columns, sources.renamed, with_st=True)
     rows_read, has_amount, has_factor = len(rows), "amount" in rows, "factor" in rows
     shares_per_unit = SHARES_PER_HAND if sources.volume_unit == "hands" else 1
     rows = to_raw(_to_freq(rows, sources), sources.prices == "adjusted", shares_per_unit)
@@ -134,7 +134,8 @@ def _import_files(store: Path, sources: Sources, thresholds: Thresholds, progres
     symbols = [str(symbol) for symbol in rows["symbol"].unique()]
     calendar = pd.DatetimeIndex(np.unique(rows["stamp"].to_numpy()))
     with_limits = (has_factor or sources.prices == "raw") and any(map(board_of, symbols))
-    notes = _notes_on_fields(sources, has_amount, has_factor, with_limits)
+    st_bars = int(rows["st"].sum()) if "st" in rows else None
+    notes = _notes_on_fields(sources, has_amount, has_factor, with_limits, st_bars)
     indices = _read_indices(sources, calendar, thresholds, findings, notes)
     universes = _read_universes(sources, calendar, set(symbols), findings)
 
@@ -205,7 +206,9 @@ def _bars_per_session(calendar: pd.DatetimeIndex) -> int:
     return int(np.ceil(len(calendar) / calendar.normalize().nunique()))
 
 
-def _notes_on_fields(sources: Sources, has_amount: bool, has_factor: bool, with_limits: bool) -> list[str]:
+def _notes_on_fields(
+    sources: Sources, has_amount: bool, has_factor: bool, with_limits: bool, st_bars: int | None
+) -> list[str]:
     """What the store had to do without, in words for the report."""
     notes = []
     if not has_amount:
@@ -217,6 +220,9 @@ def _notes_on_fields(sources: Sources, has_amount: bool, has_factor: bool, with_
         )
     if not has_factor and sources.prices == "adjusted":
         notes.append("adjusted prices without a factor: raw prices are not known, so no limits were derived")
+    elif with_limits and st_bars is not None:
+        marked = f"{st_bars:,} bars are marked st, which makes it 5 % on the main boards"
+        notes.append(f"limits by board and date; {marked}")
     elif with_limits:
         notes.append("limits by board and date; the narrower ones of stocks under special treatment are not known")
     else:

@@ -1,9 +1,11 @@
 """Daily price limits of A-shares: the rate by board and date, the reference close, and the limit prices.
 
-Sources: trading rules of the Shanghai, Shenzhen and Beijing exchanges. What the rule needs and bars do not tell is
-left out: stocks under special treatment (ST, limit 5 % on the main boards until 2025) get the limit of their board,
-and the first session after listing, which has limits of its own before 2023-04-10 (44 %), has none here because
-its reference, the issue price, is not among the bars. Instruments that are no A-shares have no limits.
+Sources: trading rules of the Shanghai, Shenzhen and Beijing exchanges. Stocks under special treatment (ST) have a limit
+of 5 % on the main boards, since there is such treatment (1998-04-22), and that of their board on STAR and ChiNext; bars
+do not tell which stocks those are, so where nobody else does they get the limit of their board. That the exchanges have
+talked since 2025 of 10 % for them is not reckoned with. The first session after listing, which has limits of its own
+before 2023-04-10 (44 %), has none here because its reference, the issue price, is not among the bars. Instruments that
+are no A-shares have no limits.
 """
 
 import re
@@ -36,6 +38,7 @@ _RATE = np.array([np.nan, 0.10, 0.20, 0.20, 0.30])
 _FREE_SINCE = np.array(
     [_NEVER, np.datetime64("2023-04-10"), np.datetime64("2019-07-22"), np.datetime64("2020-08-24"), _NEVER]
 )
+_MAIN_RATE_OF_ST = 0.05
 _CHINEXT_REFORM, _CHINEXT_RATE_BEFORE = np.datetime64("2020-08-24"), 0.10
 
 
@@ -49,15 +52,17 @@ def board_of(symbol: str) -> Board:
     )
 
 
-def limit_rates(boards: np.ndarray, days: np.ndarray) -> np.ndarray:
+def limit_rates(boards: np.ndarray, days: np.ndarray, st: np.ndarray | bool = False) -> np.ndarray:
     """Limit rate of each row, a fraction of the reference close; NaN where the board knows none.
 
     Args:
         boards: `Board` values, int [R].
         days: datetime64 [R].
+        st: whether the stock is under special treatment that day, bool [R]; False where that is not known.
     """
     before_reform = (boards == Board.CHINEXT) & (days < _CHINEXT_REFORM)
-    return np.where(before_reform, _CHINEXT_RATE_BEFORE, _RATE[boards])
+    rates = np.where(before_reform, _CHINEXT_RATE_BEFORE, _RATE[boards])
+    return np.where((boards == Board.MAIN) & st, _MAIN_RATE_OF_ST, rates)
 
 
 def is_free_session(boards: np.ndarray, listed: np.ndarray, age: np.ndarray) -> np.ndarray:
@@ -95,7 +100,12 @@ def raw_from_float32(prices: np.ndarray, rounding: float = FLOAT32_HALF_ULP) -> 
 
 
 def adjusted_limits(
-    symbol: str, days: pd.DatetimeIndex, close: np.ndarray, factor: np.ndarray, listed: bool
+    symbol: str,
+    days: pd.DatetimeIndex,
+    close: np.ndarray,
+    factor: np.ndarray,
+    listed: bool,
+    st: np.ndarray | bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Adjusted limit-up and limit-down of one stock's traded daily bars, float64 [T] each, NaN where there is none.
 
@@ -105,12 +115,13 @@ def adjusted_limits(
         close: raw close (yuan), [T].
         factor: adjusted price = raw · factor, [T].
         listed: whether the first bar is the stock's listing (False: it was listed before the data begin).
+        st: see `limit_rates`, [T].
     """
     previous_close, previous_factor = (np.r_[np.nan, values[:-1]] for values in (close, factor))
     boards = np.full(len(days), board_of(symbol), dtype=np.int64)
     day_values = days.to_numpy().astype("datetime64[D]")
     listing = np.full(len(days), day_values[0] if listed and len(days) else np.datetime64("NaT"))
-    rates = limit_rates(boards, day_values)
+    rates = limit_rates(boards, day_values, st)
     rates[is_free_session(boards, listing, np.arange(len(days)))] = np.nan
     up, down = limit_prices(reference_close(previous_close, previous_factor, factor), rates)
     return up * factor, down * factor

@@ -26,6 +26,7 @@ KNOWN_NAMES = {
     "volume": ("volume", "vol"),
     "amount": ("amount", "money"),
     "factor": ("factor", "adj_factor", "adjfactor"),
+    "st": ("st", "is_st", "isst"),
 }
 _REQUIRED = ("stamp", *PRICES, "volume")
 
@@ -72,6 +73,7 @@ def read_bars(
     renamed: Mapping[str, str],
     needs_volume: bool = True,
     columns_key: str = "market.columns",
+    with_st: bool = False,
 ) -> pd.DataFrame:
     """All rows of all files, in one table.
 
@@ -81,10 +83,12 @@ def read_bars(
         renamed: old code → code it is taken under.
         needs_volume: False for indices, which may come without.
         columns_key: setting that `columns` comes from, for messages.
+        with_st: whether to read which stocks were under special treatment.
 
     Returns:
         Columns symbol (categorical, sorted categories), stamp, open, high, low, close, volume and, where the files
-        have them, amount and factor; float64, sorted by symbol and stamp, in the order of the files within a stamp.
+        have them, amount, factor and st (bool); else float64, sorted by symbol and stamp, in the order of the files
+        within a stamp.
 
     Raises:
         InputError: a file cannot be read, lacks a column, or there is no row in any of them.
@@ -92,7 +96,8 @@ def read_bars(
     unknown = sorted(set(columns) - set(KNOWN_NAMES))
     if unknown:
         raise InputError(f"{columns_key}.{unknown[0]} is no field: map {', '.join(KNOWN_NAMES)}")
-    parts = [_read_file(file, columns, needs_volume, columns_key) for file in files]
+    left_out = () if with_st else ("st",)
+    parts = [_read_file(file, columns, needs_volume, columns_key, left_out) for file in files]
     names = parts[0][1].columns
     for file, part in parts:
         if set(part.columns) != set(names):
@@ -107,10 +112,11 @@ def read_bars(
 
 
 def _read_file(
-    file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str
+    file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str, left_out: Sequence[str]
 ) -> tuple[Path, pd.DataFrame]:
     found = _find_columns(file, columns, needs_volume, columns_key)
-    table = _load(file, found)
+    found = {field: name for field, name in found.items() if field not in left_out}
+    table = load_columns(file, found)
     part = pd.DataFrame(index=table.index)
     if "symbol" in found:
         symbol = table[found["symbol"]]
@@ -120,16 +126,18 @@ def _read_file(
     else:
         stem = file.name[: -len(next(suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)))]
         part["symbol"] = pd.Categorical.from_codes(np.zeros(len(table), dtype=np.int8), pd.Index([stem]))
-    part["stamp"] = _stamps(file, table[found["stamp"]])
+    part["stamp"] = as_stamps(file, table[found["stamp"]])
     for field in (*PRICES, "volume", "amount", "factor"):
         if field in found:
-            part[field] = _numbers(file, table[found[field]])
+            part[field] = as_numbers(file, table[found[field]])
+    if "st" in found:
+        part["st"] = _marks(file, table[found["st"]])
     return file, part
 
 
 def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool, columns_key: str) -> dict[str, str]:
     """Field → column of the file, for the fields the file has."""
-    present = _column_names(file)
+    present = column_names(file)
     by_lower = {name.lower(): name for name in reversed(present)}
     found = {}
     for field, known in KNOWN_NAMES.items():
@@ -152,7 +160,8 @@ def _find_columns(file: Path, columns: Mapping[str, str], needs_volume: bool, co
     return found
 
 
-def _column_names(file: Path) -> list[str]:
+def column_names(file: Path) -> list[str]:
+    """Columns of a CSV or Parquet file, in its order; InputError where it cannot be read."""
     if file.name.lower().endswith(".parquet"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -164,7 +173,8 @@ def _column_names(file: Path) -> list[str]:
     return [str(name) for name in read_csv(file, nrows=0).columns]
 
 
-def _load(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
+def load_columns(file: Path, found: Mapping[str, str]) -> pd.DataFrame:
+    """The columns of a CSV or Parquet file that were found, by field (symbol, stamp, ...); see `column_names`."""
     wanted = list(found.values())
     if not file.name.lower().endswith(".parquet"):
         # Codes keep their leading zeros, and stamps like 20240102 are told apart from numbers later.
@@ -187,7 +197,7 @@ def read_csv(file: Path, **options: Any) -> pd.DataFrame:
         raise InputError(f"{file} cannot be read as CSV: {_one_line(error)}") from error
 
 
-def _stamps(file: Path, values: pd.Series) -> pd.Series:
+def as_stamps(file: Path, values: pd.Series) -> pd.Series:
     """Stamps without a time zone (local time of the exchange), from dates, texts, or integers like 20240102."""
     text = values.astype(str) if pd.api.types.is_integer_dtype(values) else values
     parsed = pd.to_datetime(text, errors="coerce") if len(text) else pd.to_datetime(text)
@@ -200,7 +210,8 @@ def _stamps(file: Path, values: pd.Series) -> pd.Series:
     return parsed.dt.tz_localize(None).astype("datetime64[ns]")
 
 
-def _numbers(file: Path, values: pd.Series) -> np.ndarray:
+def as_numbers(file: Path, values: pd.Series) -> np.ndarray:
+    """A column as float64, blanks as NaN; InputError where it holds anything else."""
     if values.dtype == np.float32:
         return raw_from_float32(values.to_numpy())
     numbers = pd.to_numeric(values, errors="coerce")
@@ -209,6 +220,18 @@ def _numbers(file: Path, values: pd.Series) -> np.ndarray:
         row = _first(wrong)
         raise InputError(f"{file}, column {values.name}: {values.iloc[row]!r} in row {row} is no number")
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _marks(file: Path, values: pd.Series) -> np.ndarray:
+    """A column of true and false, or 1 and 0, as bool; blanks are false."""
+    kinds = values.astype("category").cat
+    text = kinds.categories.astype(str).str.strip().str.lower()
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
+    wrong = ~text.isin(list(known))
+    if wrong.any():
+        row = _first(kinds.codes.isin(np.flatnonzero(wrong)))
+        raise InputError(f"{file}, column {values.name}: {values.iloc[row]!r} in row {row} is neither true nor false")
+    return np.array([*(known[one] for one in text), False])[kinds.codes.to_numpy()]  # of a blank -1, the last one
 
 
 def _rename(symbol: pd.Categorical, renamed: Mapping[str, str]) -> "pd.Categorical[str]":

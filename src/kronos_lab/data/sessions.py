@@ -61,7 +61,7 @@ class Sessions:
         boards = np.array([board_of(name) for name in self.names], dtype=np.int64)[code]
         start = np.searchsorted(code, np.arange(len(self.names)))[code]  # the symbol's first session
         listed = np.where(position[start] > 0, day[start], np.datetime64("NaT"))
-        rate = limit_rates(boards, day)
+        rate = limit_rates(boards, day)  # of ST too: a mark that is a day late must not make a move look impossible
         empty = not len(first_row)
         return pd.DataFrame(
             {

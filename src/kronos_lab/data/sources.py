@@ -12,7 +12,7 @@ from kronos_lab.data.checks import Thresholds
 from kronos_lab.data.readers import membership_files, source_files
 from kronos_lab.errors import InputError
 
-IMPORT_VERSION = 1  # a higher one makes every store again: raise it when the checks or the schema change
+IMPORT_VERSION = 2  # a higher one makes every store again: raise it when the checks or the schema change
 
 Prices = Literal["raw", "adjusted"]
 VolumeUnit = Literal["shares", "hands"]
@@ -26,7 +26,7 @@ class Sources:
         bars: file (.csv, .csv.gz, .parquet) or folder of them; without a column of symbols, the file's name is one.
         memberships: files of dated spans (symbol, first day, last day, tab separated), or folders of such *.txt.
         indices: file of index bars, kept outside every universe; None for none.
-        columns: field (symbol, stamp, open, high, low, close, volume, amount, factor) → column, where not found.
+        columns: field (symbol, stamp, open, high, low, close, volume, amount, factor, st) → column, where not found.
         prices: "raw": adjusted = price · factor, volume / factor. "adjusted": prices and volume are so already; a
             factor then only serves to get back to raw prices, for limits.
         volume_unit: "shares", or "hands" of 100.

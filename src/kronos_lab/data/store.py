@@ -28,6 +28,7 @@ from kronos_lab.errors import InputError
 
 STORE_FIELDS = (
     "open", "high", "low", "close", "volume", "amount", "factor", "change", "limit_up", "limit_down",
+    "st",
 )  # fmt: skip
 MARKET_JSON = "market.json"
 

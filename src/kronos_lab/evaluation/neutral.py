@@ -22,14 +22,17 @@ def neutralised(score_LN: pd.DataFrame, exposure_LN: Sequence[pd.DataFrame]) -> 
     neutral_LN = np.full(score_LN.shape, np.nan)
     for day, score_N in enumerate(score_LN.to_numpy(np.float64)):
         known_N = np.isfinite(score_N) & np.isfinite(exposure_LNK[day]).all(axis=-1)
-        if known_N.sum() > exposure_LNK.shape[-1] + 2:
-            neutral_LN[day, known_N] = _residual(score_N[known_N], exposure_LNK[day, known_N])
+        exposure_NK = exposure_LNK[day, known_N]
+        exposure_NK = exposure_NK[:, (exposure_NK != exposure_NK[:1]).any(axis=0)]  # all alike: no exposure that day
+        if known_N.sum() > exposure_NK.shape[1] + 2:
+            neutral_LN[day, known_N] = _residual(score_N[known_N], exposure_NK)
     return pd.DataFrame(neutral_LN, index=score_LN.index, columns=score_LN.columns)
 
 
 def _residual(score_N: np.ndarray, exposure_NK: np.ndarray) -> np.ndarray:
-    """Residual of one day; the exposures are centred first, which spares the fit their very different sizes."""
+    """Residual of one day; exposures are standardised first, which spares the fit their very different sizes."""
     centred_NK = exposure_NK - exposure_NK.mean(axis=0)
+    centred_NK = centred_NK / np.linalg.norm(centred_NK, axis=0)
     centred_N = score_N - score_N.mean()
     residual_N = centred_N - centred_NK @ np.linalg.lstsq(centred_NK, centred_N)[0]
     # Equal scores leave residuals of rounding alone, and a rank would make opinions of them.

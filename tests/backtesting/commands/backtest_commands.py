@@ -93,6 +93,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         [*SMALL, "cross_section.neutralise=[beta,size]"],
         "cross_section.neutralise: size is no exposure that bars tell: choose any of [beta, liquidity]",
     ),
+    "no exposures": (
+        [*SMALL, "cross_section.exposures=nowhere.csv"],
+        "cross_section.exposures=nowhere.csv does not exist: give a CSV or Parquet file",
+    ),
     "no paths": ([*SMALL, "forecast.paths=0"], "forecast.paths=0 must be a whole number, at least 1"),
     "cold": ([*SMALL, "forecast.temperature=0"], "temperature"),
     "no batch": ([*SMALL, "backtest_batch_size=0"], "backtest_batch_size=0 must be a whole number, at least 1"),

@@ -29,26 +29,43 @@ def write_market(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def random_walk(write_market):
-    """60 sessions of 12 stocks with suspensions, splits and limits, and noise for scores."""
-    random = np.random.default_rng(5)
-    days = pd.bdate_range("2024-01-01", periods=60)
-    stocks = {}
-    for number in range(12):
-        close = 10 * np.exp(random.normal(0, 0.03, 60).cumsum())
-        open_ = close * np.exp(random.normal(0, 0.01, 60))
-        open_[random.random(60) < 0.05] = NAN
-        close[np.isnan(open_)] = NAN
-        factor = np.where(np.arange(60) < 30, 1.0, 1.5)
-        before = np.concatenate(([NAN], close[:-1]))
-        stocks[f"S{number:02d}"] = stock(
-            open_,
-            close,
-            index=days,
-            factor=factor,
-            change=pd.Series(close).ffill().pct_change().to_numpy(),
-            limit_up=before * 1.03,
-            limit_down=before * 0.97,
-        )
-    signal = pd.DataFrame(random.normal(size=(59, 12)), index=days[:59], columns=list(stocks))
-    return write_market(stocks, calendar=days), signal
+def write_walk(write_market) -> Callable[[list[str]], Any]:
+    """Function: symbols → 60 sessions of them with suspensions, splits and limits, and noise for scores."""
+
+    def write(symbols: list[str]) -> Any:
+        random = np.random.default_rng(5)
+        days = pd.bdate_range("2024-01-01", periods=60)
+        stocks = {}
+        for symbol in symbols:
+            close = 10 * np.exp(random.normal(0, 0.03, 60).cumsum())
+            open_ = close * np.exp(random.normal(0, 0.01, 60))
+            open_[random.random(60) < 0.05] = NAN
+            close[np.isnan(open_)] = NAN
+            factor = np.where(np.arange(60) < 30, 1.0, 1.5)
+            before = np.concatenate(([NAN], close[:-1]))
+            stocks[symbol] = stock(
+                open_,
+                close,
+                index=days,
+                factor=factor,
+                change=pd.Series(close).ffill().pct_change().to_numpy(),
+                limit_up=before * 1.03,
+                limit_down=before * 0.97,
+            )
+        signal = pd.DataFrame(random.normal(size=(59, len(symbols))), index=days[:59], columns=list(stocks))
+        return write_market(stocks, calendar=days), signal
+
+    return write
+
+
+@pytest.fixture
+def random_walk(write_walk):
+    """12 stocks that no board has."""
+    return write_walk([f"S{number:02d}" for number in range(12)])
+
+
+@pytest.fixture
+def boards_walk(write_walk):
+    """12 stocks of four boards."""
+    codes = ("SH60000", "SH68800", "SZ30000", "BJ92000")
+    return write_walk([f"{code}{number}" for code in codes for number in range(3)])

@@ -2,6 +2,7 @@
 
 import pytest
 from hand_market import EXCHANGE as A_SHARE
+from hand_market import as_configured
 from omegaconf import OmegaConf
 
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
@@ -45,6 +46,11 @@ def test_impossible_values_are_refused_by_name(key, value):
 def test_the_stamp_duty_is_kept_by_date_in_order():
     settings = ExchangeSettings(**A_SHARE | {"stamp_duty": OmegaConf.create({"20230828": 0.0005, "2008-09-19": 0.001})})
     assert list((settings.stamp_duty or {}).items()) == [("2008-09-19", 0.001), ("2023-08-28", 0.0005)]
+
+
+def test_lots_are_by_board_and_the_originals_are_not():
+    assert as_configured()["trade_unit"] == "by_board"
+    assert as_configured("exchange=original")["trade_unit"] == 100
 
 
 def test_unknown_options_are_refused():

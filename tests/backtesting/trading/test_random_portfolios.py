@@ -8,6 +8,7 @@ import pytest
 
 from kronos_lab.backtesting.trading.accounts import Accounts
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.lots import Lot
 from kronos_lab.backtesting.trading.quotes import Quotes, read_quotes
 from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
 from kronos_lab.backtesting.trading.strategies import SoftTopk, TopkDropout
@@ -48,6 +49,16 @@ def simulated(market: Any, scores: pd.DataFrame, strategy: Any, account: float, 
     [(60_000.0, {}), (1e7, {"trade_unit": None}), (1e6, {"limit_threshold": None, "stamp_duty": None})],
 )
 def test_the_books_are_those_of_qlib(small_market, noise, monkeypatch, account, changes):
+    hold_against_qlib(small_market, noise, monkeypatch, account, **changes)
+
+
+def test_the_books_are_those_of_qlib_where_lots_depend_on_the_board(boards_walk, monkeypatch):
+    """With little money, much of which buys less than the 200 shares that STAR asks for."""
+    market, scores = boards_walk
+    hold_against_qlib(market, scores, monkeypatch, 14_000.0, trade_unit="by_board")
+
+
+def hold_against_qlib(market: Any, scores: pd.DataFrame, monkeypatch: Any, account: float, **changes: Any) -> None:
     """The orders of one run of qlib's strategy, refused ones too, booked by both: smallest fees, lots, duty, limits."""
     from qlib.backtest.decision import OrderDir
     from qlib.contrib.strategy import TopkDropoutStrategy
@@ -62,8 +73,8 @@ def test_the_books_are_those_of_qlib(small_market, noise, monkeypatch, account, 
         return decision
 
     monkeypatch.setattr(TopkDropoutStrategy, "generate_trade_decision", recorded)
-    ledger = simulated(small_market, noise, TOPK, account, **changes)
-    sessions, symbols = ledger.daily.index, list(noise.columns)
+    ledger = simulated(market, scores, TOPK, account, **changes)
+    sessions, symbols = ledger.daily.index, list(scores.columns)
     quotes = read_quotes(ExchangeSettings(**EXCHANGE | changes), symbols, sessions)
     accounts = Accounts(quotes, 2, account)  # the second one rests
     for number, session in enumerate(sessions):
@@ -78,7 +89,7 @@ def test_the_books_are_those_of_qlib(small_market, noise, monkeypatch, account, 
         accounts.sell(number, sold)
         accounts.buy(number, spent)
         accounts.close(number)
-    assert len(ledger.trades) > 200
+    assert len(ledger.trades) > 150
     np.testing.assert_allclose(accounts.value_LR[:, 0], ledger.daily["account"], rtol=1e-12)
     np.testing.assert_allclose(accounts.cash_R, [ledger.daily["cash"].iloc[-1], account], rtol=1e-9)
     before = ledger.daily["account"].shift(1, fill_value=account)
@@ -94,7 +105,7 @@ def two_sessions() -> Quotes:
         deal_LN=np.array([[10.0, 20.0, 5.0], [11.0, 21.0, nan]]),
         close_LN=np.array([[10.5, 20.0, 5.5], [12.0, 22.0, 5.5]]),
         factor_LN=np.array([[1.0, 2.0, 1.0], [1.0, 2.0, nan]]),
-        trade_unit=100,
+        lot_N=[Lot(100, 100)] * 3,
         buyable_LN=np.array([[True, False, True], [True, True, False]]),
         sellable_LN=np.array([[True, True, False], [True, True, False]]),
         duty_L=np.array([0.001, 0.0005]),

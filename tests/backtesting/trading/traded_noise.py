@@ -93,12 +93,9 @@ def trade_noise(market: Any, strategy_name: str) -> Traded:
 
 def quotes_of(market: Any, session: pd.Timestamp) -> pd.DataFrame:
     """The true quotes of a session, as an evening's list would have them if it could."""
-    today = {
-        field: frame.loc[session]
-        for field, frame in market.wide(
-            ["open", "close", "volume", "factor", "limit_up", "limit_down"], NAMES, session, session
-        ).items()
-    }
+    fields = ["open", "close", "volume", "factor", "limit_up", "limit_down"]
+    table = market.wide(fields, market.symbols("all"), session, session)
+    today = {field: frame.loc[session] for field, frame in table.items()}
     quotes = pd.DataFrame({"price": today["open"], **{name: today[name] for name in ("close", "volume", "factor")}})
     limits = {
         "cannot_buy": today["open"] >= today["limit_up"],

@@ -5,10 +5,10 @@ R portfolios, N symbols, L sessions. What one portfolio does here it does in qli
 
 import numpy as np
 
+from kronos_lab.backtesting.trading.lots import in_lots
 from kronos_lab.backtesting.trading.quotes import Quotes
 
 LEAST_VALUE = 1e-5  # qlib books nothing smaller, in currency
-LOT_SLACK = 0.1  # shares that qlib adds before it counts lots, against rounding
 
 
 class Accounts:
@@ -89,9 +89,10 @@ class Accounts:
         return np.where(value_RN > 0, np.maximum(value_RN * rate, self.quotes.min_cost), 0.0)
 
     def _in_lots(self, session: int, shares_RN: np.ndarray) -> np.ndarray:
-        """Whole lots; what is less than one is nothing."""
-        unit, factor_N = self.quotes.trade_unit, self.quotes.factor_LN[session]
-        if unit is None:
+        """What can be bought of so many adjusted shares."""
+        if self.quotes.lot_N is None:
             return shares_RN
+        factor_N = self.quotes.factor_LN[session]
         factor_N = np.where(np.isfinite(factor_N), factor_N, 1.0)  # suspended: nothing is bought
-        return (shares_RN * factor_N + LOT_SLACK) // unit * unit / factor_N
+        least_N, step_N = np.array(self.quotes.lot_N).T
+        return in_lots(shares_RN * factor_N, least_N, step_N) / factor_N

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from kronos_lab.backtesting.trading.lots import BY_BOARD, TradeUnit
 from kronos_lab.data.settings import sound_number, whole_number
 from kronos_lab.data.split import parse_day
 from kronos_lab.errors import InputError
 
 if TYPE_CHECKING:
-    from qlib.backtest.exchange import Exchange
+    from kronos_lab.backtesting.trading.a_share_exchange import AShareExchange
 
 NEVER = ("$close < 0", "$close < 0")  # qlib reads None as "the limit of the region", 9.5 % for China
 
@@ -31,7 +32,8 @@ class ExchangeSettings:
         min_cost: smallest fee of one order, in currency.
         stamp_duty: tax on selling, fraction of the traded value by the first day it applies; it comes in addition to
             the fee, the smallest one too. None: no tax.
-        trade_unit: round lot in unadjusted shares; None trades any fraction of a share.
+        trade_unit: shares of a round lot, unadjusted, of every name; "by_board": as its board takes orders, see `lots`;
+            None trades any fraction of a share.
     """
 
     deal_price: str
@@ -40,7 +42,7 @@ class ExchangeSettings:
     close_cost: float
     min_cost: float
     stamp_duty: Mapping[str, float] | None
-    trade_unit: int | None
+    trade_unit: TradeUnit | None
 
     def __post_init__(self) -> None:
         if not isinstance(self.deal_price, str):
@@ -58,7 +60,11 @@ class ExchangeSettings:
         sound_number("exchange.min_cost", self.min_cost, lambda cost: cost >= 0, "is no fee per order, from 0 on")
         if self.stamp_duty is not None:
             object.__setattr__(self, "stamp_duty", _by_date(self.stamp_duty))
-        if self.trade_unit is not None:  # shares per lot; null: no lots
+        if isinstance(self.trade_unit, str) and self.trade_unit != BY_BOARD:
+            raise InputError(
+                f"exchange.trade_unit={self.trade_unit} is neither by_board, nor a number of shares, nor null: no lots"
+            )
+        if self.trade_unit not in (None, BY_BOARD):
             whole_number("exchange.trade_unit", self.trade_unit, 1)
 
     def check_dates(self, first: pd.Timestamp) -> None:
@@ -82,7 +88,7 @@ class ExchangeSettings:
         return {self.deal_price.removeprefix("$"), *limits}
 
     def qlib_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of qlib's `Exchange`."""
+        """Keyword arguments of qlib's `Exchange`; lots by board only `AShareExchange` understands."""
         return {
             "deal_price": self.deal_price,
             "limit_threshold": NEVER if self.limit_threshold is None else self.limit_threshold,
@@ -94,7 +100,7 @@ class ExchangeSettings:
 
     def qlib_exchange(
         self, symbols: list[str], first: pd.Timestamp, last: pd.Timestamp, further: pd.DataFrame | None = None
-    ) -> "Exchange":
+    ) -> "AShareExchange":
         """The exchange of qlib, with its quotes of some symbols.
 
         Args:
@@ -103,14 +109,12 @@ class ExchangeSettings:
             last: the last day whose quotes are read from the store.
             further: quotes of a session that the store does not have, see `extra_quote`; None for none.
         """
-        from qlib.backtest.exchange import Exchange
-
-        from kronos_lab.backtesting.trading.stamp_duty import StampDutyExchange
+        from kronos_lab.backtesting.trading.a_share_exchange import AShareExchange
 
         arguments = {"freq": "day", "codes": symbols, "start_time": first, "end_time": last, **self.qlib_arguments()}
         if further is not None:
             arguments["extra_quote"] = further
-        return Exchange(**arguments) if self.stamp_duty is None else StampDutyExchange(self.stamp_duty, **arguments)
+        return AShareExchange(self.stamp_duty, **arguments)
 
     def extra_quote(self, quotes: pd.DataFrame, session: pd.Timestamp) -> pd.DataFrame:
         """Quotes of one session as qlib's `Exchange` takes them beside those of its store.

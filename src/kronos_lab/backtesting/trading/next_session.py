@@ -99,6 +99,7 @@ class Names:
         volume_N: adjusted volume of the day.
         at_limit_up_N: whether the close of the day is the day's upper limit; False where the store has no limits.
         at_limit_down_N: the same of the lower limit.
+        st_N: whether the name is known to be under special treatment, which decides on its limits.
     """
 
     close_LN: pd.DataFrame
@@ -106,6 +107,7 @@ class Names:
     volume_N: pd.Series
     at_limit_up_N: pd.Series
     at_limit_down_N: pd.Series
+    st_N: pd.Series
 
     @cached_property
     def close_N(self) -> pd.Series:
@@ -130,8 +132,8 @@ class Names:
 def names_on(market: Market, symbols: list[str], day: pd.Timestamp) -> Names:
     """What the store has of some symbols up to the end of a day."""
     past = market.wide(["close", *(["factor"] if market.has_field("factor") else [])], symbols, end=day)
-    limits = [field for field in ("limit_up", "limit_down") if market.has_field(field)]
-    today = {field: frame.iloc[-1] for field, frame in market.wide(["volume", *limits], symbols, day, day).items()}
+    extra = [field for field in ("limit_up", "limit_down", "st") if market.has_field(field)]
+    today = {field: frame.iloc[-1] for field, frame in market.wide(["volume", *extra], symbols, day, day).items()}
     close_LN, nowhere = past["close"], pd.Series(np.nan, symbols)
     return Names(
         close_LN,
@@ -139,6 +141,7 @@ def names_on(market: Market, symbols: list[str], day: pd.Timestamp) -> Names:
         today["volume"],
         close_LN.iloc[-1] >= today.get("limit_up", nowhere),
         close_LN.iloc[-1] <= today.get("limit_down", nowhere),
+        today.get("st", nowhere) == 1,
     )
 
 
@@ -161,14 +164,16 @@ def _quotes(names: Names, trades_N: pd.Series) -> pd.DataFrame:
 def limits_of_next_session(names: Names, symbol: str, session: NextSession) -> tuple[float, float]:
     """Upper and lower limit in currency per share, by the rule of the symbol's board; NaN where there is none.
 
-    Ex-rights of that session are not known the evening before: a name that pays or splits then has other limits.
+    Ex-rights of that session are not known the evening before: a name that pays or splits then has other limits, and
+    so has one whose special treatment begins or ends.
     """
     close_L = names.close_LN[symbol].dropna()
     factor_L = names.factor_LN[symbol].reindex(close_L.index).fillna(1.0).to_numpy()
     raw_L = raw_from_float32(close_L.to_numpy() / factor_L, TWO_FLOAT32_ROUNDINGS)
     days = pd.DatetimeIndex([*close_L.index, session.stamp])
     listed = close_L.index[0] > names.close_LN.index[0]
-    up, down = adjusted_limits(symbol, days, np.r_[raw_L, np.nan], np.r_[factor_L, factor_L[-1]], bool(listed))
+    raw_L, factor_L, st = np.r_[raw_L, np.nan], np.r_[factor_L, factor_L[-1]], bool(names.st_N[symbol])
+    up, down = adjusted_limits(symbol, days, raw_L, factor_L, bool(listed), st)
     return round(up[-1] / factor_L[-1], 2), round(down[-1] / factor_L[-1], 2)  # yuan, in whole ticks of 0.01
 
 

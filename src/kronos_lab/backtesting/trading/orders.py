@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
+from kronos_lab.backtesting.trading.lots import BY_BOARD, LOT_SLACK, lot_of
 from kronos_lab.backtesting.trading.next_session import (
     Names,
     NextSession,
@@ -22,6 +23,7 @@ from kronos_lab.backtesting.trading.next_session import (
 )
 from kronos_lab.backtesting.trading.qlib_trader import SMALLEST_VALUE, Fill
 from kronos_lab.backtesting.trading.strategies import Strategy, TopkDropout
+from kronos_lab.data.limits import board_of
 from kronos_lab.data.market import Market
 
 if TYPE_CHECKING:
@@ -194,10 +196,22 @@ class _Reasons:
             return f"{self._rank(symbol)}: no longer among the best{part}{late}"
         what = "filled up" if symbol in self.held.index else "among the best"
         if value <= SMALLEST_VALUE:
-            lot = f"lot of {self.exchange.trade_unit} shares" if self.exchange.trade_unit else "share"
-            return f"{self._rank(symbol)}: among the best, but its part of the cash buys no {lot}"
+            return f"{self._rank(symbol)}: among the best, but its part of the cash buys no {self._least(symbol)}"
         late = "; closed at its upper limit, may not be for sale" * bool(self.names.at_limit_up_N[symbol])
-        return f"{self._rank(symbol)}: {what}{late}"
+        return f"{self._rank(symbol)}: {what}{late}{self._too_few(order)}"
+
+    def _too_few(self, order: Any) -> str:
+        """Of a purchase that its board does not take, however the lots are set."""
+        least = lot_of(order.stock_id, BY_BOARD).least
+        few = order.deal_amount * self.names.factor_N[order.stock_id] + LOT_SLACK < least
+        return f"; the exchange takes no order of less than {least} shares" * bool(few and board_of(order.stock_id))
+
+    def _least(self, symbol: str) -> str:
+        """The least that can be bought of a name."""
+        if self.exchange.trade_unit is None:
+            return "share"
+        lot = lot_of(symbol, self.exchange.trade_unit)
+        return f"lot of {lot.step} shares" if lot.step == lot.least else f"{lot.least} shares, the least on its board"
 
     def hinders(self) -> bool:
         """Whether anything can stand in the way of a trade."""

@@ -5,15 +5,12 @@ L sessions, N symbols. Prices are adjusted, in currency per share.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from kronos_lab.backtesting.trading.exchange import ExchangeSettings
-
-if TYPE_CHECKING:
-    from qlib.backtest.exchange import Exchange
+from kronos_lab.backtesting.trading.lots import Lot, lot_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Quotes:
         deal_LN: price of an order; NaN on suspension.
         close_LN: price of a holding at the close: the last one known, NaN before the first.
         factor_LN: adjusted price over the market's own, NaN on suspension.
-        trade_unit: shares (unadjusted) of a round lot; None where any fraction of a share is traded.
+        lot_N: what a purchase has to be of; None where any fraction of a share is traded.
         buyable_LN: whether the name can be bought at `deal_LN`: neither suspended nor at its limit.
         sellable_LN: whether it can be sold.
         duty_L: stamp duty of a sale, fraction of its value.
@@ -38,7 +35,7 @@ class Quotes:
     deal_LN: np.ndarray
     close_LN: np.ndarray
     factor_LN: np.ndarray
-    trade_unit: int | None
+    lot_N: Sequence[Lot] | None
     buyable_LN: np.ndarray
     sellable_LN: np.ndarray
     duty_L: np.ndarray
@@ -67,6 +64,7 @@ def read_quotes(settings: ExchangeSettings, symbols: Sequence[str], sessions: pd
     deal_LN = wide(exchange.buy_price).to_numpy(np.float64)
     deal_LN = np.where(deal_LN > 1e-8, deal_LN, close_LN)  # as qlib does where a price is missing
     traded_LN = np.isfinite(close_LN)
+    unit = None if exchange.trade_w_adj_price else settings.trade_unit  # qlib knows no lots without factors
 
     def can(limit: str) -> np.ndarray:
         return traded_LN & wide(limit).eq(False).to_numpy()
@@ -76,18 +74,11 @@ def read_quotes(settings: ExchangeSettings, symbols: Sequence[str], sessions: pd
         deal_LN=np.where(traded_LN, deal_LN, np.nan),
         close_LN=pd.DataFrame(close_LN).ffill().to_numpy(),
         factor_LN=wide("$factor").to_numpy(np.float64),
-        trade_unit=None if exchange.trade_w_adj_price else settings.trade_unit,  # qlib knows no lots without factors
+        lot_N=None if unit is None else [lot_of(symbol, unit) for symbol in symbols],
         buyable_LN=can("limit_buy"),
         sellable_LN=can("limit_sell"),
-        duty_L=_duties(exchange, sessions),
+        duty_L=np.array([exchange.stamp_duty(session) for session in sessions]),
         open_cost=settings.open_cost,
         close_cost=settings.close_cost,
         min_cost=settings.min_cost,
     )
-
-
-def _duties(exchange: "Exchange", sessions: pd.DatetimeIndex) -> np.ndarray:
-    from kronos_lab.backtesting.trading.stamp_duty import StampDutyExchange
-
-    taxed = isinstance(exchange, StampDutyExchange)
-    return np.array([exchange.stamp_duty(session) if taxed else 0.0 for session in sessions])
