@@ -7,6 +7,7 @@ between that day and the first signal day.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -118,23 +119,23 @@ def plan_folds(
     first, last = parse_day("walk_forward.first", settings.first), newest
     if settings.last is not None:
         last = min(newest, parse_day("walk_forward.last", settings.last))
-    tests = _test_days(days[(days >= first) & (days <= last)], first, settings.months, horizon + 2, bars_of_day)
-    if not tests:
+    stretches = _stretches(days[(days >= first) & (days <= last)], first, settings.months, horizon + 2, bars_of_day)
+    if not stretches:
+        until = min(last, first + pd.DateOffset(months=settings.months, days=-1))
         raise InputError(
-            f"from walk_forward.first={settings.first} to {last:%Y-%m-%d} there are fewer than the {horizon + 2} bars "
-            f"that a fold of horizon {horizon} needs (days with bars: {days[0]:%Y-%m-%d} to {newest:%Y-%m-%d})"
+            f"from walk_forward.first={settings.first} to {until:%Y-%m-%d} there are fewer than the {horizon + 2} bars "
+            f"that a fold of horizon {horizon} needs (days with bars: {days[0]:%Y-%m-%d} to {newest:%Y-%m-%d}): choose "
+            "another walk_forward.first, or raise walk_forward.months"
         )
     folds = []
-    for number, (test_start, test_end) in enumerate(tests, start=1):
-        begin = first + pd.DateOffset(months=settings.months * (number - 1))
-        val_from = begin - pd.DateOffset(months=settings.val_months)
-        train_from = val_from - pd.DateOffset(months=round(settings.years * 12))
+    for number, (begin, test_start, test_end) in enumerate(stretches, start=1):
+        val_from, train_from = _reach_back(begin, settings)
         if train_from < days[0]:
-            earliest = days[0] + (begin - train_from)
             raise InputError(
                 f"fold {number}, which forecasts from {test_start:%Y-%m-%d} on, needs {settings.years} years of "
                 f"training before {settings.val_months} months of validation, and the market begins on "
-                f"{days[0]:%Y-%m-%d}: walk_forward.first={earliest:%Y-%m-%d} or later, or lower walk_forward.years"
+                f"{days[0]:%Y-%m-%d}: walk_forward.first={_earliest(days[0], settings):%Y-%m-%d} or later, or lower "
+                "walk_forward.years"
             )
         val_end = _embargoed(bars_of_day, test_start, embargo)
         val_days = days[(days >= val_from) & (days < test_start)]
@@ -150,23 +151,51 @@ def plan_folds(
     return folds
 
 
-def _test_days(
+class _Stretch(NamedTuple):
+    """Days that one fold forecasts.
+
+    Attributes:
+        begin: day from which validation and training are measured, with bars or not.
+        first: first day with bars.
+        last: last one.
+    """
+
+    begin: pd.Timestamp
+    first: pd.Timestamp
+    last: pd.Timestamp
+
+
+def _stretches(
     days: pd.DatetimeIndex, first: pd.Timestamp, months: int, least: int, bars_of_day: pd.DatetimeIndex
-) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
-    """First and last day of each stretch of so many months that has `least` bars; shorter ones join the one before."""
-    found: list[tuple[pd.Timestamp, pd.Timestamp]] = []
+) -> list[_Stretch]:
+    """Stretches of so many months that have `least` bars; shorter ones join the one before."""
+    found: list[_Stretch] = []
     number = 0
     while len(days) and (begin := first + pd.DateOffset(months=months * number)) <= days[-1]:
         number += 1
         own = days[(days >= begin) & (days < first + pd.DateOffset(months=months * number))]
         bars = int(bars_of_day.isin(own).sum())
         if bars >= least:
-            found.append((own[0], own[-1]))
+            found.append(_Stretch(begin, own[0], own[-1]))
         elif found and bars:
-            found[-1] = (found[-1][0], own[-1])
+            found[-1] = found[-1]._replace(last=own[-1])
         elif bars:
             return []
     return found
+
+
+def _reach_back(begin: pd.Timestamp, settings: WalkForwardSettings) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First days of validation and of the training that is asked for, of a fold that begins on this day."""
+    val_from = begin - pd.DateOffset(months=settings.val_months)
+    return val_from, val_from - pd.DateOffset(months=round(settings.years * 12))
+
+
+def _earliest(market_begins: pd.Timestamp, settings: WalkForwardSettings) -> pd.Timestamp:
+    """First day on which a fold may begin."""
+    day = market_begins + pd.DateOffset(months=settings.val_months + round(settings.years * 12))
+    while _reach_back(day, settings)[1] < market_begins:  # months end on different days
+        day += pd.Timedelta(days=1)
+    return day
 
 
 def _embargoed(bars_of_day: pd.DatetimeIndex, test_start: pd.Timestamp, embargo: int) -> pd.Timestamp:
