@@ -25,7 +25,7 @@ def test_two_processes_train_one_run(command):
     hparams = (run / "csv" / "version_0" / "hparams.yaml").read_text()
     assert "run_tokenizer_windows_per_step: 64" in hparams
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.yaml", "csv", "evaluation.csv", "evaluation_by_day.parquet", "figures", "predictor",
+        ".lock", "checkpoints", "config.yaml", "csv", "evaluation.csv", "evaluation_by_day.parquet", "figures", "predictor",
         "summary.json", "tokenizer", "train.log",
     ]  # fmt: skip
     alone = validate_alone(command.market, run)

@@ -4,6 +4,7 @@
 says which process that is, for whoever is refused; it is left behind by one that was killed, where nothing is locked.
 """
 
+import atexit
 import os
 import socket
 from pathlib import Path
@@ -13,8 +14,6 @@ from filelock import FileLock, Timeout
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import AT_WORK_FILE, LOCK_FILE
 from kronos_lab.runs.ranks import rank
-
-_kept: list[FileLock] = []
 
 
 def lock_folder(folder: Path) -> FileLock:
@@ -45,7 +44,7 @@ def keep_folder(folder: Path) -> None:
         InputError: another process is at work there.
     """
     if rank() == 0:
-        _kept.append(lock_folder(folder))
+        atexit.register(unlock_folder, lock_folder(folder))
 
 
 def _at_work(folder: Path) -> str:
