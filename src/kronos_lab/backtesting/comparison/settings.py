@@ -9,15 +9,11 @@ from typing import Any
 
 from kronos_lab.backtesting.luck import decisive_settings
 from kronos_lab.runs.ancestry import run_of
+from kronos_lab.runs.flat_settings import NOT_DECISIVE, flat
 from kronos_lab.runs.folder import load_config
 from kronos_lab.runs.summary import read_summary
 
 TRAINING = "training_run"  # as `Candidates.facts` names the folders, with a suffix for each of an ensemble
-# Of a training run, what changes no weights; its market is known by fingerprint.
-NOT_LEARNED = {
-    "paths", "market", "logger", "name", "debug", "resume", "kind", "evaluation", "figures", "from_run", "objective",
-    "hparams_search",
-}  # fmt: skip
 PRUNING = "callbacks.pruning."  # what gives up a training changes none that finished
 PRETRAINED = ("pretrained", "pretrained_tokenizer")
 WEIGHTS = "weights"
@@ -50,17 +46,6 @@ def weights_of(summary: Mapping[str, Any]) -> str:
     """Fingerprints of the weights that were traded, in one word."""
     own = {name: value for name, value in summary["weights"].items() if not name.endswith("_parent")}
     return "+".join(own[name] for name in sorted(own))
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Settings:
-    """Nested settings by dotted name; lists are values."""
-    found: Settings = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def without_seeds(settings: Mapping[str, Any]) -> Settings:
@@ -105,7 +90,7 @@ def _learned(folder: Path, summary: Mapping[str, Any]) -> Settings:
 
     config = OmegaConf.to_container(load_config(folder), resolve=True)
     assert isinstance(config, dict)
-    found = flat({str(key): value for key, value in config.items() if key not in NOT_LEARNED})
+    found = flat({str(key): value for key, value in config.items() if key not in NOT_DECISIVE})
     found = {key: value for key, value in found.items() if not key.startswith(PRUNING)}
     # A setting that was made of the run's seed says nothing more.
     found = {key: value for key, value in found.items() if key == "seed" or value != config["seed"] or not is_seed(key)}
