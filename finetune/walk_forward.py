@@ -62,7 +62,8 @@ def main(cfg: DictConfig) -> None:
     newest, horizon = market.newest_day(cfg.universe.name), training.data.horizon
     settings = as_planned(settings, folder)
     folds = plan_folds(settings, market.calendar, newest, horizon)
-    walk = WalkForward(cfg.name, folder, Path(cfg.paths.outputs), folds, settings.start_from, shared, train, backtest)
+    outputs, data = Path(cfg.paths.outputs), market.fingerprint
+    walk = WalkForward(cfg.name, folder, outputs, folds, settings.start_from, shared, train, backtest, data)
     windows = check_trainings(market, cfg.universe.name, training, folds)
     check_backtest(market, cfg.universe.name, training, trading, folds)
     table = folds_table(folds, market.calendar).assign(train_windows=windows)

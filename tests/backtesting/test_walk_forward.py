@@ -168,6 +168,38 @@ def test_a_walk_forward_is_stopped_goes_on_and_is_what_its_folds_say(tmp_path):
         assert was.read_bytes() == now.read_bytes()
 
 
+@pytest.mark.slow
+def test_folds_of_a_rolling_window_that_start_from_the_one_before(tmp_path):
+    """Two folds; then, its summary lost, the same command takes over all three runs as they are."""
+    from kronos_lab.runs.folder import load_config
+    from kronos_lab.runs.summary import read_run
+
+    store = write_small_market(tmp_path / "market")
+    outputs, folder = tmp_path / "out puts", tmp_path / "out puts" / "walk_forward" / "walk"
+    settings = ["walk_forward.start_from=previous", "walk_forward.window=rolling"]
+    attempt = walk(store, tmp_path, *settings)
+    printed, said = attempt.communicate(timeout=600)
+    assert attempt.returncode == 0, printed + said
+    folds = pd.read_csv(folder / "folds.csv")
+    assert len(folds) == 2 and list(folds["train_start"]) == ["2023-07-04", "2023-09-04"]
+    runs = [outputs / "train" / f"walk_fold{n}" for n in folds["fold"]]
+    first, second = (read_run(run) for run in runs)
+    configs = [load_config(run) for run in runs]
+    assert [one.stage for one in configs] == ["both", "predictor"]
+    assert [one.split.train_start for one in configs] == list(folds["train_start"])
+    assert first.started_from == "random weights" and first.seen_until == folds["val_end"][0]
+    assert second.started_from == "run walk_fold1, itself started from random weights"
+    assert first.seen_until < second.seen_until == folds["val_end"][1] < folds["test_start"][1]
+    assert second.weights["predictor"] != first.weights["predictor"]
+
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").unlink()
+    again = walk(store, tmp_path, *settings)
+    printed, said = again.communicate(timeout=600)
+    assert again.returncode == 0 and "backtest    was made by" in printed + said, printed + said
+    assert json.loads((folder / "summary.json").read_text())["headline"] == summary["headline"]
+
+
 def change_bars_from(store: Path, turned: Path, day: str) -> None:
     """A copy of a store with other prices from a day on."""
     shutil.copytree(store, turned)

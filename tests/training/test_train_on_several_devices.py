@@ -25,8 +25,8 @@ def test_two_processes_train_one_run(command):
     hparams = (run / "csv" / "version_0" / "hparams.yaml").read_text()
     assert "run_tokenizer_windows_per_step: 64" in hparams
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "checkpoints", "config.yaml", "csv", "evaluation.csv", "evaluation_by_day.parquet", "figures", "predictor",
-        "summary.json", "tokenizer", "train.log",
+        ".lock", "checkpoints", "config.yaml", "csv", "evaluation.csv", "evaluation_by_day.parquet", "figures",
+        "predictor", "summary.json", "tokenizer", "train.log",
     ]  # fmt: skip
     alone = validate_alone(command.market, run)
     assert alone == pytest.approx({name: summary["headline"][name] for name in alone}, rel=1e-6)

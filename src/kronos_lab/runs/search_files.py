@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import flat
+from kronos_lab.runs.flat_settings import flat
 from kronos_lab.runs.search_space import SearchSpace
 from kronos_lab.runs.search_trial import ERROR, GROUP, PRUNING, SECONDS
 

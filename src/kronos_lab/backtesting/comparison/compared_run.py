@@ -12,7 +12,8 @@ from kronos_lab.backtesting.comparison.settings import Settings, settings_of, we
 from kronos_lab.backtesting.finished_backtest import DAILY_FILE, PORTFOLIO_FILE, SIGNALS_FILE
 from kronos_lab.errors import InputError
 from kronos_lab.evaluation.selection import sharpe_ratio
-from kronos_lab.runs.folder import METRICS_FILE, flat
+from kronos_lab.runs.flat_settings import flat
+from kronos_lab.runs.folder import METRICS_FILE
 from kronos_lab.runs.summary import read_summary
 from kronos_lab.runs.trials import Trial
 

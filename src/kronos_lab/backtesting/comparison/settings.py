@@ -9,16 +9,12 @@ from typing import Any
 
 from kronos_lab.backtesting.luck import decisive_settings
 from kronos_lab.runs.ancestry import run_of
-from kronos_lab.runs.folder import flat, load_config
+from kronos_lab.runs.flat_settings import NOT_DECISIVE, flat
+from kronos_lab.runs.folder import load_config
 from kronos_lab.runs.search_trial import PRUNING
 from kronos_lab.runs.summary import read_summary
 
 TRAINING = "training_run"  # as `Candidates.facts` names the folders, with a suffix for each of an ensemble
-# Of a training run, what changes no weights; its market is known by fingerprint.
-NOT_LEARNED = {
-    "paths", "market", "logger", "name", "debug", "resume", "kind", "evaluation", "figures", "from_run", "objective",
-    "hparams_search",
-}  # fmt: skip
 PRETRAINED = ("pretrained", "pretrained_tokenizer")
 WEIGHTS = "weights"
 Settings = dict[str, Any]
@@ -94,7 +90,7 @@ def _learned(folder: Path, summary: Mapping[str, Any]) -> Settings:
 
     config = OmegaConf.to_container(load_config(folder), resolve=True)
     assert isinstance(config, dict)
-    found = flat({str(key): value for key, value in config.items() if key not in NOT_LEARNED})
+    found = flat({str(key): value for key, value in config.items() if key not in NOT_DECISIVE})
     # What gives up a training changes none that finished.
     found = {key: value for key, value in found.items() if not key.startswith(f"{PRUNING}.")}
     # A setting that was made of the run's seed says nothing more.

@@ -12,9 +12,10 @@ from kronos_lab.errors import InputError
 from kronos_lab.runs.checkpoint import CHECKPOINTS_FILE
 from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, has_only_begun, load_config, save_config
 from kronos_lab.runs.folder_lock import lock_folder, unlock_folder
-from kronos_lab.runs.summary import FinishedRun, read_run, write_json
+from kronos_lab.runs.summary import write_json
 from kronos_lab.runs.walk_forward.commands import typed_value
 from kronos_lab.runs.walk_forward.plan import Fold
+from kronos_lab.runs.walk_forward.planned_run import PlannedRun
 
 MAY_CHANGE = {"jobs", "plan_only"}  # from one attempt to the next
 
@@ -53,35 +54,23 @@ def _decides(cfg: DictConfig) -> dict[str, Any]:
     return found | {f"walk_forward.{key}": value for key, value in plan.items() if key not in MAY_CHANGE}
 
 
-def finished_fold(run: Path, fold: Fold) -> FinishedRun | None:
-    """The training run of a fold, if it has finished.
-
-    Raises:
-        InputError: it is another training.
-    """
-    found = read_run(run)
-    if found is not None and load_config(run).split.val_end != fold.split.val_end:
-        raise InputError(f"{run} was not trained on the days of fold {fold.number}: move it away")
-    return found
-
-
-def go_on_or_begin(run: Path, overrides: Sequence[str]) -> list[str]:
+def go_on_or_begin(planned: PlannedRun) -> list[str]:
     """Arguments that train a fold: from where an earlier attempt was stopped, if there was one.
 
     Args:
-        run: folder of the training run.
-        overrides: of one that begins.
+        planned: a training that has not finished.
 
     Raises:
         InputError: another process is at work there.
     """
+    run = planned.folder
     if (run / CONFIG_FILE).is_file() and not has_only_begun(run):
         return ["train.py", f"resume={typed_value(str(run.absolute()))}"]
     if run.is_dir() and has_only_begun(run):
         lock = lock_folder(run)
         shutil.rmtree(run)
         unlock_folder(lock)
-    return ["train.py", *overrides]
+    return planned.arguments
 
 
 def save_checkpoints(folder: Path, folds: Sequence[Fold], runs: Sequence[Path]) -> None:
