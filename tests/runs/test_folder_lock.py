@@ -13,6 +13,7 @@ from kronos_lab.errors import InputError
 from kronos_lab.runs.beginning import begin_run
 from kronos_lab.runs.folder import CONFIG_FILE, has_only_begun
 from kronos_lab.runs.walk_forward.folder import go_on_or_begin
+from kronos_lab.runs.walk_forward.planned_run import PlannedRun
 from many_commands import ROOT, assert_refused, run_commands
 
 # As a training does, with a process that it forks: a worker of its data loader.
@@ -60,6 +61,10 @@ def begin(monkeypatch):
     return begin
 
 
+def fold_of(folder) -> PlannedRun:
+    return PlannedRun("fold 1", "train", folder, ["name=a run"], market_fingerprint="")
+
+
 def test_a_run_at_work_is_refused_to_others_until_its_process_is_killed(at_work, begin):
     folder, process = at_work
     line = f"^{folder} is at work in process {process.pid} on {socket.gethostname()}: wait for it, or stop it$"
@@ -67,7 +72,7 @@ def test_a_run_at_work_is_refused_to_others_until_its_process_is_killed(at_work,
         with pytest.raises(InputError, match=line):
             begin(folder, resume)
     with pytest.raises(InputError, match=line):
-        go_on_or_begin(folder, ["name=a run"])  # of a walk-forward, which would remove what has only begun
+        go_on_or_begin(fold_of(folder))  # of a walk-forward, which would remove what has only begun
     begin(folder, rank=1)  # further ranks are processes of the same run
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -80,7 +85,7 @@ def test_a_walk_forward_begins_a_fold_anew_that_had_only_begun(at_work):
     folder, process = at_work
     process.kill()
     process.wait()
-    assert go_on_or_begin(folder, ["name=a run"]) == ["train.py", "name=a run"]
+    assert go_on_or_begin(fold_of(folder)) == ["train.py", "name=a run"]
     assert not folder.exists()
 
 
