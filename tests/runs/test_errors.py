@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.errors import explain
+from kronos_lab.runs.explanation import explain
 
 SCRIPT = """
 import sys

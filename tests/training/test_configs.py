@@ -64,7 +64,7 @@ def test_an_experiment_that_another_script_cannot_use_is_one_line():
     from hydra import initialize_config_dir
     from hydra.errors import ConfigCompositionException
 
-    from kronos_lab.runs.errors import explain
+    from kronos_lab.runs.explanation import explain
 
     with (
         initialize_config_dir(str(CONF), version_base="1.3"),

@@ -63,7 +63,7 @@ class SearchSweeper(Sweeper):
         from hydra.errors import HydraException
 
         from kronos_lab.errors import InputError
-        from kronos_lab.runs.errors import explain
+        from kronos_lab.runs.explanation import explain
         from kronos_lab.runs.search_files import BEST_FILE, TO_PARAMS, refuse_what_best_would_not_say, to_type
         from kronos_lab.runs.search_trial import GROUP
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.errors import explain
+from kronos_lab.runs.explanation import explain
 from kronos_lab.runs.folder import quoted
 
 if TYPE_CHECKING:
