@@ -60,7 +60,7 @@ def main(cfg: DictConfig) -> None:
     started, folder, outputs = time.time(), this_run_folder(), Path(cfg.paths.outputs)
     quiet_libraries()
     prepare_ranks()
-    keep_folder(folder)
+    keep_folder(folder, cfg.name)
     market, universe = open_market(cfg, folder), cfg.universe.name
     for key in ("reuse", "parent", "baselines", "lightgbm"):
         switch(f"backtest.{key}", cfg.backtest[key])

@@ -91,7 +91,9 @@ def main(cfg: DictConfig) -> None:
     store = check_store(cfg.backtest.store)
     check_signal(signal, cfg.forecast.paths, window.horizon)
     day = signal_day(market, universe, cfg.day)
-    held, unsaid = (no_holdings(), []) if cfg.holdings is None else read_holdings(cfg.holdings, market, day)
+    held, unsaid = no_holdings(), list[str]()
+    if cfg.holdings is not None:
+        held, unsaid = read_holdings(cfg.holdings, market, day, whole=exchange.trade_unit is not None)
     cash, warnings = cash_beside(cfg.cash, held, cfg.backtest.account)
     strategy.check_held(len(held))
     candidates = candidates.during(day, day)

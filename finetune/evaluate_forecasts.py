@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> None:
     started, folder = time.time(), this_run_folder()
     quiet_libraries()
     prepare_ranks()
-    keep_folder(folder)
+    keep_folder(folder, cfg.name)
     market, outputs = open_market(cfg, folder), Path(cfg.paths.outputs)
     checkpoint = find_checkpoint(cfg.checkpoint, cfg.tokenizer, outputs, market.name, market.fingerprint)
     log.info("checkpoint  %s", checkpoint.title)

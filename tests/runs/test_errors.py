@@ -76,6 +76,7 @@ def test_a_good_run_says_nothing(script):
         ("+thing.sise=1", "unexpected keyword argument 'sise'"),
         ("needed=???", "needed"),
         ("job=[", "cannot read 'job=['"),
+        ("hydra.run.dir=${run_folder:job.py,job,x}", "job.py/job: Not a directory; paths.outputs= puts runs elsewhere"),
         ("hydra.run.dir=${run_folder:out,job,a/b}", "name='a/b' cannot be a folder name"),
     ],
 )

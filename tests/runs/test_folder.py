@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import (
+    find_folder,
     load_config,
     new_folder,
     project_root,
@@ -23,6 +24,16 @@ def test_project_root_holds_the_root_scripts():
 def test_a_second_run_of_the_same_name_gets_its_own_folder(tmp_path):
     folders = [run_folder(str(tmp_path), "train", "demo") for _ in range(3)]
     assert [folder.removeprefix(f"{tmp_path}/train/") for folder in folders] == ["demo", "demo-2", "demo-3"]
+
+
+def test_a_folder_is_found_by_its_path_its_name_and_from_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("here", "all/named", "all/here"):
+        Path(folder).mkdir(parents=True)
+    among = tmp_path / "all"
+    assert find_folder("here", among) == Path("here") and find_folder("named", among) == among / "named"
+    assert find_folder("conf/model", among) == project_root() / "conf" / "model"  # as outputs/train/<run>
+    assert find_folder(str(tmp_path / "here"), among) == tmp_path / "here" and find_folder("gone", among) is None
 
 
 def test_a_name_may_be_a_number(tmp_path):

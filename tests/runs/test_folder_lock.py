@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from kronos_lab.errors import InputError
 from kronos_lab.runs.beginning import begin_run
 from kronos_lab.runs.folder import CONFIG_FILE, has_only_begun
+from kronos_lab.runs.folder_lock import keep_folder
 from kronos_lab.runs.walk_forward.folder import go_on_or_begin
 from kronos_lab.runs.walk_forward.planned_run import PlannedRun
 from many_commands import ROOT, assert_refused, run_commands
@@ -79,6 +80,14 @@ def test_a_run_at_work_is_refused_to_others_until_its_process_is_killed(at_work,
     assert begin(folder).seed == 1
     assert begin(folder).seed == 1  # its own process is no other
     assert has_only_begun(folder)
+
+
+def test_a_name_that_was_taken_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for folder in ("soft", "soft-2", "soft-2-x"):
+        (tmp_path / folder).mkdir()
+        keep_folder(tmp_path / folder, "soft")
+    assert [record.getMessage() for record in caplog.records] == ["name        soft is taken: this run is soft-2"]
 
 
 def test_a_walk_forward_begins_a_fold_anew_that_had_only_begun(at_work):

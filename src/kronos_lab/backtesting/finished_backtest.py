@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from kronos_lab.backtesting.forecasts.candidates import own_weights
 from kronos_lab.backtesting.scores.signals import score_frame
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import METRICS_FILE, SUMMARY_FILE, load_config
+from kronos_lab.runs.folder import METRICS_FILE, SUMMARY_FILE, find_folder, load_config
 from kronos_lab.runs.summary import find_finished_training_runs, read_summary
 
 SIGNALS_FILE, PORTFOLIO_FILE, DAILY_FILE = "signals.parquet", "portfolio.parquet", "daily.parquet"
@@ -37,8 +37,7 @@ def find_backtest(run: str | int | None, outputs: Path) -> Path:
     """
     backtests = outputs / "backtest"
     if run is not None:
-        given = Path(str(run)).expanduser()
-        folder = given if given.is_dir() else backtests / str(run)
+        folder = find_folder(str(run), backtests) or backtests / str(run)
         if _finished(folder) is None:
             raise InputError(f"run={run} is no finished backtest: {folder} has no {SUMMARY_FILE} of one")
         return folder

@@ -29,7 +29,7 @@ def begin_run(cfg: DictConfig, folder: Path) -> DictConfig:
         make_paths_absolute(cfg)
         if rank() != 0:
             return cfg
-        keep_folder(folder)
+        keep_folder(folder, cfg.get("name"))
         if (folder / CONFIG_FILE).is_file():
             return _earlier_attempt(cfg, folder)
         save_config(folder, cfg)

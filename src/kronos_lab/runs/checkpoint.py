@@ -13,6 +13,7 @@ from kronos_lab.models.hub import CONFIG_FILE
 from kronos_lab.models.pair import check_pair
 from kronos_lab.models.predictor import Kronos
 from kronos_lab.models.tokenizer import KronosTokenizer
+from kronos_lab.runs.folder import find_folder
 from kronos_lab.runs.summary import FinishedRun, find_finished_training_runs, read_run
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,7 @@ def find_checkpoint(
         return replace(found, warnings=(warning,))
 
     checkpoint = str(checkpoint)  # a run called 20240701 arrives as a number
-    folder = Path(checkpoint).expanduser()
-    named_run = outputs / "train" / checkpoint
-    if not folder.is_dir() and named_run.is_dir():
-        folder = named_run
+    folder = find_folder(checkpoint, outputs / "train") or Path(checkpoint).expanduser()
     if (folder / PREDICTOR_FOLDER).is_dir():
         run = read_run(folder)
         if run is not None:

@@ -14,6 +14,7 @@ SHARED_DEFAULT = {"model", "universe", "hparams_search"}
 NO_NAME_OF_AN_OPTION = "Config group override must be a string"
 NO_TARGET, HYDRA_ADVICE = "Error locating target", ", set env var HYDRA_FULL_ERROR=1 to see chained exception"
 WHILE_COMPOSING = "InputError raised while resolving interpolation: "
+NO_FOLDER = re.compile(r"Error raised while resolving interpolation: \[Errno \d+\] (.*?): '(.*?)'")
 
 
 def explain(error: BaseException) -> str | None:
@@ -56,13 +57,21 @@ def _explain_composition(error: BaseException, chain: list[BaseException]) -> st
     if elsewhere:
         group, name, missing = elsewhere.groups()
         return f"{group}={name} is for another command: it chooses {missing}=, which this one does not have"
-    if message.startswith(WHILE_COMPOSING):
-        return message.removeprefix(WHILE_COMPOSING).splitlines()[0]
+    if said := _said_by_resolver(message):
+        return said
     if message.startswith("Could not override '") and ("Key '" in str(chain[-1]) or "No match" in message):
         key = message.split("'")[1]
         return f"there is no setting or group {key!r}; --help lists the groups, --cfg job every setting"
     details = [str(cause) for cause in chain[1:] if str(cause) not in message]
     return one_line(": ".join([message, *details[:1]]))
+
+
+def _said_by_resolver(message: str) -> str | None:
+    """What `runs.folder`, which is called while the configuration is composed, had to say."""
+    if message.startswith(WHILE_COMPOSING):
+        return message.removeprefix(WHILE_COMPOSING).splitlines()[0]
+    no_folder = NO_FOLDER.search(message)
+    return f"{no_folder[2]}: {no_folder[1]}; paths.outputs= puts runs elsewhere" if no_folder else None
 
 
 def _override_at(error: BaseException) -> str:

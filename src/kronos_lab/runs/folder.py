@@ -153,6 +153,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
 
 
+def find_folder(given: str, among: Path) -> Path | None:
+    """An existing folder, given by its path, as seen from here or from the project, or by its name among others."""
+    path = Path(given).expanduser()
+    return next((place for place in (path, among / path, project_root() / path) if place.is_dir()), None)
+
+
 def this_run_folder() -> Path:
     """Folder of the Hydra job that is running."""
     from hydra.core.hydra_config import HydraConfig

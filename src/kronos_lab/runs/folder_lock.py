@@ -5,7 +5,9 @@ says which process that is, for whoever is refused; it is left behind by one tha
 """
 
 import atexit
+import logging
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from filelock import FileLock, Timeout
 from kronos_lab.errors import InputError
 from kronos_lab.runs.folder import AT_WORK_FILE, LOCK_FILE
 from kronos_lab.runs.ranks import rank
+
+log = logging.getLogger(__name__)
 
 
 def lock_folder(folder: Path) -> FileLock:
@@ -37,13 +41,19 @@ def unlock_folder(lock: FileLock) -> None:
     lock.release()
 
 
-def keep_folder(folder: Path) -> None:
+def keep_folder(folder: Path, name: str | None = None) -> None:
     """Keep other processes out of the folder of a run until this one has ended; further ranks work beside rank 0.
+
+    Args:
+        folder: of the run.
+        name: that it was to have; a line says so where that was taken.
 
     Raises:
         InputError: another process is at work there.
     """
     if rank() == 0:
+        if name is not None and re.fullmatch(rf"{re.escape(str(name))}-\d+", folder.name):
+            log.info("name        %s is taken: this run is %s", name, folder.name)
         atexit.register(unlock_folder, lock_folder(folder))
 
 

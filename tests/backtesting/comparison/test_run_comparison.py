@@ -264,7 +264,7 @@ def test_few_days_say_nothing(tmp_path):
         finished(tmp_path, f"run{n}", strategy__topk=20 + n, draw=n, excess=0.01 * n, sessions=SESSIONS[:8])
     compared = compare(tmp_path, ["run0", "run1"])
     returns, *_, luck = verdict(compared)
-    assert "(no interval) more than run0: it cannot be told from it (no p: 8 sessions hold" in returns
+    assert "(no interval) more than run0: it cannot be told from it (no p of an SPA test: 8 sessions hold" in returns
     assert luck.startswith("Whether the excess of run1 is luck cannot be said: 8 sessions")
 
 

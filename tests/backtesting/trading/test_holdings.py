@@ -27,6 +27,12 @@ def test_a_file_is_read_as_people_write_it(small_market, tmp_path):
     assert held.empty and said == []
 
 
+def test_orders_of_whole_shares_need_whole_holdings(small_market, tmp_path):
+    file = written(tmp_path, "symbol,shares\nSH600002,1200.0\nSH600000,12.5\n")
+    with pytest.raises(InputError, match=r"line 3: SH600000: shares '12\.5' is no whole number"):
+        read_holdings(file, small_market, small_market.calendar[-1], whole=True)
+
+
 def test_a_comma_at_the_end_of_every_line_is_no_column(small_market, tmp_path):
     file = written(tmp_path, "symbol,shares\nSH600000,100,\nSH600002,200,\n")
     held, _ = read_holdings(file, small_market, small_market.calendar[-1])

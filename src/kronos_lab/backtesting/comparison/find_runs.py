@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos_lab.errors import InputError
-from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE
+from kronos_lab.runs.folder import CONFIG_FILE, SUMMARY_FILE, project_root
 from kronos_lab.runs.summary import read_summary
 
 PATTERN = re.compile(r"[*?\[]")
@@ -57,9 +57,9 @@ def is_backtest(folder: Path) -> bool:
 
 
 def _named(given: str, outputs: Path) -> list[Path]:
-    """What a name, folder or pattern stands for: seen from here, else among the backtests, else among all runs."""
+    """What a name, folder or pattern stands for: from here, else among backtests, or all runs, or from the project."""
     path = Path(given).expanduser()
-    for place in (path, outputs / "backtest" / path, outputs / path):
+    for place in (path, outputs / "backtest" / path, outputs / path, project_root() / path):
         if place.is_dir():
             return [place]
         if PATTERN.search(given):

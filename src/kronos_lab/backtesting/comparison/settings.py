@@ -37,9 +37,17 @@ def settings_of(summary: Mapping[str, Any]) -> Settings:
     members = [key for key in summary["weights"] if key.startswith("predictor") and not key.endswith("_parent")]
     if len(trained) < len(members) or None in trained.values():
         found[WEIGHTS] = weights_of(summary)
-    for suffix, settings in trained.items():
-        found |= {f"train{suffix}.{key}": value for key, value in (settings or {}).items()}
-    return found
+    if len(members) > 1:
+        found["members"] = len(members)
+    of_members = [settings or {} for settings in trained.values()]
+    keys = dict.fromkeys(key for settings in of_members for key in settings)
+    return found | {f"train.{key}": _together(of_members, key) for key in keys}
+
+
+def _together(of_members: Sequence[Settings], key: str) -> Any:
+    """A setting of all trainings behind a backtest: of several where they differ, so that one compares with many."""
+    values = [settings.get(key) for settings in of_members]
+    return values[0] if len({written(value) for value in values}) == 1 else " + ".join(map(written, values))
 
 
 def weights_of(summary: Mapping[str, Any]) -> str:

@@ -103,6 +103,6 @@ def _written(less: Figure, write: object, digits: int) -> str:
 
 
 def _tested(best: BestOfSeveral) -> str:
-    return (
-        f"no p: {best.reason}" if best.reason else f"SPA test, which knows that the best was picked: p {chance(best.p)}"
-    )
+    if best.reason:
+        return f"no p of an SPA test: {best.reason}"
+    return f"SPA test, which knows that the best was picked: p {chance(best.p)}"

@@ -19,7 +19,9 @@ def no_holdings() -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index([], dtype=object, name="symbol"), dtype=float)
 
 
-def read_holdings(holdings: Path | str, market: Market, day: pd.Timestamp) -> tuple[pd.DataFrame, list[str]]:
+def read_holdings(
+    holdings: Path | str, market: Market, day: pd.Timestamp, *, whole: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
     """Holdings at the close of a day, and what is to be said of them.
 
     Args:
@@ -28,6 +30,7 @@ def read_holdings(holdings: Path | str, market: Market, day: pd.Timestamp) -> tu
             are not read.
         market: where the names trade.
         day: the day.
+        whole: whether shares are whole numbers, as they are where orders are of lots.
 
     Returns:
         Indexed by symbol, sorted: shares, unadjusted; sessions_held, infinite where the file does not say. Rows of no
@@ -55,7 +58,7 @@ def read_holdings(holdings: Path | str, market: Market, day: pd.Timestamp) -> tu
     lines = [f"{file}, line {row + 2}" for row in table.index]  # the first line is that of the names
     symbols = _symbols(list(table["symbol"]), lines, market, day)
     places = [f"{line}: {symbol}" for line, symbol in zip(lines, symbols, strict=True)]
-    shares = [_number(text, place, "shares") for text, place in zip(table["shares"], places, strict=True)]
+    shares = [_number(text, place, "shares", whole) for text, place in zip(table["shares"], places, strict=True)]
     said = list(table[SESSIONS_HELD]) if SESSIONS_HELD in table else [""] * len(table)
     sessions = [
         _number(text, place, SESSIONS_HELD) if text else np.inf for text, place in zip(said, places, strict=True)
@@ -111,8 +114,10 @@ def _symbols(given: list[str], lines: list[str], market: Market, day: pd.Timesta
     return symbols
 
 
-def _number(text: str, where: str, name: str) -> float:
+def _number(text: str, where: str, name: str, whole: bool = False) -> float:
     value = pd.to_numeric(text, errors="coerce")
     if not np.isfinite(value) or value < 0:
         raise InputError(f"{where}: {name} {text!r} is no number from 0 on; write it plainly, as 1200")
+    if whole and value % 1:
+        raise InputError(f"{where}: {name} {text!r} is no whole number, and orders here are of whole shares")
     return float(value)
