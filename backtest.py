@@ -28,7 +28,6 @@ def main(cfg: DictConfig) -> None:
     """Run one backtest as configured by `conf/backtest.yaml`."""
     import time
     from dataclasses import asdict
-    from functools import partial
     from pathlib import Path
     from typing import Any, cast
 
@@ -38,17 +37,18 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting import optional_figures
     from kronos_lab.backtesting.alpha158.rival import Rival
     from kronos_lab.backtesting.baselines import LIGHTGBM, OURS, PARENT, baseline_scores, on_rows_of, trade_each
-    from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
+    from kronos_lab.backtesting.forecasts.candidates import find_candidates
+    from kronos_lab.backtesting.forecasts.configured_forecast import configured_forecast
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
-    from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
+    from kronos_lab.backtesting.forecasts.universe_forecast import universe_windows
     from kronos_lab.backtesting.outcome import finish_backtest
     from kronos_lab.backtesting.results import benchmarks, evaluate
     from kronos_lab.backtesting.scores.signals import check_signal
     from kronos_lab.backtesting.trading.portfolio import check_tradable
     from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
     from kronos_lab.data.settings import positive_number, switch, whole_number
-    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
+    from kronos_lab.runs.configured_forecaster import configured_sampling
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder_lock import keep_folder
     from kronos_lab.runs.laps import Laps
@@ -69,7 +69,8 @@ def main(cfg: DictConfig) -> None:
     )
     window = candidates.window(cfg.data, cfg.data_without_run)
     cfg.data = asdict(window)
-    account, store = positive_number("backtest.account", cfg.backtest.account), check_store(cfg.backtest.store)
+    account = positive_number("backtest.account", cfg.backtest.account)
+    check_store(cfg.backtest.store)
     portfolios = whole_number("backtest.random_portfolios", cfg.backtest.random_portfolios, 0)
     if rank() == 0:
         save_config(folder, cfg)
@@ -111,18 +112,8 @@ def main(cfg: DictConfig) -> None:
     loaded, weights = candidates.load()
     lap("load")
     for candidate, models in zip(candidates.all, loaded, strict=True):
-        forecast = partial(
-            forecast_universe,
-            make_trainer=instantiate(cfg.trainer),
-            market=market,
-            forecaster=configured_forecaster(*models, window, cfg.forecast),
-            horizon=window.horizon,
-            batch_size=cfg.backtest_batch_size,
-            seed=cfg.seed + candidate.number,
-            store=store,
-            origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
-            earlier=outputs if cfg.backtest.reuse else None,
-        )
+        earlier = outputs if cfg.backtest.reuse else None
+        forecast = configured_forecast(cfg, market, window, candidate, models, instantiate(cfg.trainer), earlier)
         to = folder / candidate.folder
         forecast(to, windows=windows, row_S=candidate.rows(windows), sampling=sampling, paths=cfg.forecast.paths)
         lap("predict")

@@ -24,7 +24,6 @@ log = logging.getLogger("run_placebos")
 def main(cfg: DictConfig) -> None:
     """Trade placebos as configured by `conf/run_placebos.yaml`."""
     import time
-    from functools import partial
     from pathlib import Path
     from typing import Any, cast
 
@@ -33,11 +32,8 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.baselines import against_baselines, trade_each
-    from kronos_lab.backtesting.finished_backtest import checkpoint_of, find_backtest, load_rule, read_scores
-    from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
-    from kronos_lab.backtesting.forecasts.forecast_again import ForecastAgain
-    from kronos_lab.backtesting.forecasts.forecast_shards import check_store, scores_in_turn
-    from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe
+    from kronos_lab.backtesting.finished_backtest import find_backtest, load_rule, read_scores
+    from kronos_lab.backtesting.forecasts.forecast_again import forecast_again
     from kronos_lab.backtesting.lookahead import days_to_repeat, look_ahead
     from kronos_lab.backtesting.performance import sessions_per_year
     from kronos_lab.backtesting.placebos import (
@@ -50,10 +46,8 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.results import benchmarks
     from kronos_lab.data.settings import whole_number
     from kronos_lab.errors import InputError
-    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
-    from kronos_lab.runs.provenance import WindowSettings
     from kronos_lab.runs.ranks import prepare_ranks, rank
     from kronos_lab.runs.summary import read_summary, write_summary
 
@@ -73,45 +67,10 @@ def main(cfg: DictConfig) -> None:
         save_config(folder, cfg)
     score_LN, lookahead = read_scores(earlier), None
     if cfg.lookahead_days:
-        window, signal = WindowSettings(**was.data), instantiate(was.signal)
-        try:
-            checkpoint, expected = checkpoint_of(earlier, was, outputs)
-            found = find_candidates(checkpoint, was.tokenizer, outputs, market.name, market.fingerprint, False)
-            candidates = found.during(score_LN.index[0], score_LN.index[-1])
-            raw_LN = scores_in_turn([[earlier / one.folder for one in turn] for turn in candidates.turns], signal)
-            loaded, weights = candidates.load()
-            if weights != expected:
-                raise InputError(f"{candidates.title} has other weights now")
-        except InputError as error:
-            raise InputError(
-                f"its days cannot be forecast again ({error}): lookahead_days=0 leaves that out"
-            ) from error
-        forecasts = [
-            partial(
-                forecast_universe,
-                make_trainer=instantiate(cfg.trainer),
-                forecaster=configured_forecaster(*models, window, was.forecast),
-                sampling=configured_sampling(was.forecast),
-                horizon=window.horizon,
-                paths=was.forecast.paths,
-                batch_size=was.backtest_batch_size,
-                seed=was.seed + candidate.number,
-                store=check_store(was.backtest.store),
-                origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": was.universe.name},
-                earlier=None,
-            )
-            for candidate, models in zip(candidates.own, loaded, strict=True)
-        ]
-        lookahead = look_ahead(
-            folder / "lookahead",
-            market,
-            was.universe.name,
-            days_to_repeat(market, pd.DatetimeIndex(score_LN.index), cfg.lookahead_days),
-            raw_LN,
-            score_LN,
-            ForecastAgain(was.universe.name, window, signal, list(zip(candidates.own, forecasts, strict=True))),
-            instantiate(was.cross_section),
-        )
+        days = days_to_repeat(market, pd.DatetimeIndex(score_LN.index), cfg.lookahead_days)
+        again, raw_LN = forecast_again(earlier, was, market, score_LN, outputs, instantiate(cfg.trainer))
+        universe, cross_section = was.universe.name, instantiate(was.cross_section)
+        lookahead = look_ahead(folder / "lookahead", market, universe, days, raw_LN, score_LN, again, cross_section)
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 

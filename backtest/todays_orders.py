@@ -45,10 +45,11 @@ def main(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from kronos_lab.backtesting.finished_backtest import find_backtest, take_over_rule
-    from kronos_lab.backtesting.forecasts.candidates import find_candidates, fingerprints
+    from kronos_lab.backtesting.forecasts.candidates import find_candidates
+    from kronos_lab.backtesting.forecasts.configured_forecast import configured_forecast
     from kronos_lab.backtesting.forecasts.coverage import coverage_warnings
     from kronos_lab.backtesting.forecasts.forecast_shards import check_store, score_forecasts
-    from kronos_lab.backtesting.forecasts.universe_forecast import forecast_universe, universe_windows
+    from kronos_lab.backtesting.forecasts.universe_forecast import universe_windows
     from kronos_lab.backtesting.scores.signals import check_signal
     from kronos_lab.backtesting.trading.holdings import cash_beside, no_holdings, read_holdings
     from kronos_lab.backtesting.trading.next_session import next_session, session_warnings, signal_day
@@ -56,7 +57,7 @@ def main(cfg: DictConfig) -> None:
     from kronos_lab.backtesting.trading.orders import plan_orders
     from kronos_lab.backtesting.trading.portfolio import check_rules
     from kronos_lab.errors import InputError
-    from kronos_lab.runs.configured_forecaster import configured_forecaster, configured_sampling
+    from kronos_lab.runs.configured_forecaster import configured_sampling
     from kronos_lab.runs.console import quiet_libraries
     from kronos_lab.runs.folder import save_config, this_run_folder
     from kronos_lab.runs.market import open_market
@@ -88,7 +89,7 @@ def main(cfg: DictConfig) -> None:
     )
 
     # What can be refused is refused before the forecasts are made.
-    store = check_store(cfg.backtest.store)
+    check_store(cfg.backtest.store)
     check_signal(signal, cfg.forecast.paths, window.horizon)
     day = signal_day(market, universe, cfg.day)
     held, unsaid = no_holdings(), list[str]()
@@ -113,21 +114,8 @@ def main(cfg: DictConfig) -> None:
     if expected and not weights.items() <= expected.items():  # of several that take turns one is loaded
         raise InputError(f"{candidates.title} has other weights than {backtest} used: give checkpoint= if it is meant")
     for candidate, models in zip(candidates.own, loaded, strict=True):
-        forecast_universe(
-            folder / candidate.folder,
-            make_trainer=instantiate(cfg.trainer),
-            market=market,
-            windows=windows,
-            forecaster=configured_forecaster(*models, window, cfg.forecast),
-            sampling=sampling,
-            horizon=window.horizon,
-            paths=cfg.forecast.paths,
-            batch_size=cfg.backtest_batch_size,
-            seed=cfg.seed + candidate.number,
-            store=store,
-            origin={"weights": fingerprints(*models), "market": market.fingerprint, "universe": universe},
-            earlier=None,
-        )
+        forecast = configured_forecast(cfg, market, window, candidate, models, instantiate(cfg.trainer))
+        forecast(folder / candidate.folder, windows=windows, sampling=sampling, paths=cfg.forecast.paths)
     if rank() != 0:  # a further process of this job: its forecasts are written
         return
 

@@ -34,6 +34,8 @@ def test_a_folder_is_found_by_its_path_its_name_and_from_the_project(tmp_path, m
     assert find_folder("here", among) == Path("here") and find_folder("named", among) == among / "named"
     assert find_folder("conf/model", among) == project_root() / "conf" / "model"  # as outputs/train/<run>
     assert find_folder(str(tmp_path / "here"), among) == tmp_path / "here" and find_folder("gone", among) is None
+    (among / "here" / "summary.json").touch()
+    assert find_folder("here", among, holding="summary.json") == among / "here"  # the one at hand is no run
 
 
 def test_a_name_may_be_a_number(tmp_path):

@@ -139,20 +139,19 @@ def dated_checkpoints(checkpoint: Any, outputs: Path) -> dict[str, str] | None:
         return {str(day): str(named) for day, named in checkpoint.items()}
     if not isinstance(checkpoint, str | int):
         return None
-    for folder in (Path(str(checkpoint)).expanduser(), outputs / "walk_forward" / str(checkpoint)):
-        if (folder / CHECKPOINTS_FILE).is_file():
-            dated = json.loads((folder / CHECKPOINTS_FILE).read_text(encoding="utf-8"))
-            return {day: str((folder / run).resolve()) for day, run in dated.items()}
-    return None
+    folder = find_folder(checkpoint, outputs / "walk_forward", CHECKPOINTS_FILE)
+    if folder is None:
+        return None
+    dated = json.loads((folder / CHECKPOINTS_FILE).read_text(encoding="utf-8"))
+    return {day: str((folder / run).resolve()) for day, run in dated.items()}
 
 
 def find_tokenizer(tokenizer: str | int | None, outputs: Path) -> str | None:
     """Folder or Hub id of the tokenizer that `tokenizer=` means: a run, by folder or name, stands for its own."""
     if tokenizer is None:
         return None
-    folder = Path(str(tokenizer)).expanduser()
-    run = folder if folder.is_dir() else outputs / "train" / str(tokenizer)
-    return str(run / TOKENIZER_FOLDER) if (run / TOKENIZER_FOLDER).is_dir() else str(tokenizer)
+    run = find_folder(tokenizer, outputs / "train")
+    return str(run / TOKENIZER_FOLDER) if run and (run / TOKENIZER_FOLDER).is_dir() else str(tokenizer)
 
 
 def _of_run(run: FinishedRun, tokenizer: str | None) -> Checkpoint:

@@ -74,16 +74,13 @@ def run_folder(outputs: str, kind: str, name: str | int, resume: str | int | Non
     variable KRONOS_LAB_RUN_DIR.
     """
     if resume is not None:
-        resume = str(resume)
-        folder = Path(resume).expanduser().absolute()
-        if not (folder / CONFIG_FILE).is_file() and (Path(outputs) / kind / resume / CONFIG_FILE).is_file():
-            folder = Path(outputs) / kind / resume
-        if not (folder / CONFIG_FILE).is_file():  # refused here, before Hydra makes the folder
-            for sweep in (folder, Path(outputs) / kind / resume):
-                if (sweep / SWEEP_FILE).is_file():
-                    raise InputError(f"{sweep} is a sweep: go on with it with -m before {typed('resume', resume)}")
-            raise InputError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}")
-        return str(folder)
+        folder = find_folder(resume, Path(outputs) / kind, CONFIG_FILE)
+        if folder is None:  # refused here, before Hydra makes the folder
+            if sweep := find_folder(resume, Path(outputs) / kind, SWEEP_FILE):
+                raise InputError(f"{sweep} is a sweep: go on with it with -m before {typed('resume', resume)}")
+            given = Path(str(resume)).expanduser().absolute()
+            raise InputError(f"{given} is not the folder of a run: it has no {CONFIG_FILE}")
+        return str(folder.absolute())
     told = os.environ.get(RUN_DIR_VARIABLE)
     if told:
         return str(Path(told).expanduser().absolute())
@@ -153,10 +150,17 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
 
 
-def find_folder(given: str, among: Path) -> Path | None:
-    """An existing folder, given by its path, as seen from here or from the project, or by its name among others."""
-    path = Path(given).expanduser()
-    return next((place for place in (path, among / path, project_root() / path) if place.is_dir()), None)
+def find_folder(given: str | int, among: Path, holding: str | None = None) -> Path | None:
+    """An existing folder, given by its path, as seen from here or from the project, or by its name among others.
+
+    Args:
+        given: path or name; one such as 20240701 arrives as a number.
+        among: folder of the others.
+        holding: a file that it must have.
+    """
+    path = Path(str(given)).expanduser()
+    places = (path, among / path, project_root() / path)
+    return next((one for one in places if one.is_dir() and (holding is None or (one / holding).is_file())), None)
 
 
 def this_run_folder() -> Path:

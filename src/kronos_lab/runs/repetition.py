@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from kronos_lab.errors import InputError
+from kronos_lab.runs.folder import SUMMARY_FILE, find_folder
 from kronos_lab.runs.summary import PRUNED, git_state, package_versions, read_summary
 
 if TYPE_CHECKING:
@@ -49,14 +50,15 @@ def repeated_settings(cfg: DictConfig, overrides: list[str]) -> DictConfig:
 
 def find_training_run(run: str | int, outputs: Path) -> Path:
     """Folder of a finished training run, given as a folder or by its name."""
-    given = Path(str(run)).expanduser().absolute()
-    for folder in (given, outputs / "train" / str(run)):
-        summary = read_summary(folder) or {}
-        if summary.get("kind") == "train":
-            if summary.get("status") == PRUNED:
-                raise InputError(f"from_run={run} was pruned by its search, and has no weights to be compared with")
-            return folder
-    raise InputError(f"from_run={run} is no finished training run: give its folder, or its name under {outputs}/train")
+    folder = find_folder(run, outputs / "train", SUMMARY_FILE)
+    summary = (read_summary(folder) if folder else None) or {}
+    if folder is None or summary.get("kind") != "train":
+        raise InputError(
+            f"from_run={run} is no finished training run: give its folder, or its name under {outputs}/train"
+        )
+    if summary.get("status") == PRUNED:
+        raise InputError(f"from_run={run} was pruned by its search, and has no weights to be compared with")
+    return folder.absolute()
 
 
 def warn_of_differences(run: str | None, market: "Market") -> None:

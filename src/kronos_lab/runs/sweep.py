@@ -19,7 +19,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from kronos_lab.errors import InputError, Interrupted
-from kronos_lab.runs.folder import AT_WORK_FILE, CONFIG_FILE, LOCK_FILE, SUMMARY_FILE, SWEEP_FILE, project_root, quoted
+from kronos_lab.runs.folder import (
+    AT_WORK_FILE,
+    CONFIG_FILE,
+    LOCK_FILE,
+    SUMMARY_FILE,
+    SWEEP_FILE,
+    find_folder,
+    project_root,
+    quoted,
+)
 from kronos_lab.runs.folder_lock import lock_folder, unlock_folder
 from kronos_lab.runs.objective import check_objective
 from kronos_lab.runs.sweep_folder import (
@@ -262,13 +271,14 @@ def _value(argument: str) -> str:
 
 def _find_sweep(given: str, outputs: Path, script: Path) -> Path:
     """Folder of a sweep that is given by its path, or by its name among those of the script."""
-    folder = Path(given).expanduser().absolute()
-    if (folder / SWEEP_FILE).is_file():
-        return folder
+    folder = find_folder(given, outputs, SWEEP_FILE)
+    if folder is not None:
+        return folder.absolute()
     named = [path.parent.absolute() for path in outputs.glob(f"*/{given}/{SWEEP_FILE}")]
     own = [path for path in named if Path(SweepFolder(path).read_command().script).name == script.name]
     if not own:
-        raise InputError(f"resume={given}: {folder} is not the folder of a sweep, it has no {SWEEP_FILE}")
+        path = Path(given).expanduser().absolute()
+        raise InputError(f"resume={given}: {path} is not the folder of a sweep, it has no {SWEEP_FILE}")
     return own[0]
 
 

@@ -5,23 +5,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from traded_noise import exchange_settings
 
 from kronos_lab.backtesting.trading.accounts import Accounts
-from kronos_lab.backtesting.trading.exchange import ExchangeSettings
 from kronos_lab.backtesting.trading.lots import Lot
 from kronos_lab.backtesting.trading.quotes import Quotes, read_quotes
 from kronos_lab.backtesting.trading.random_portfolios import random_portfolios
 from kronos_lab.backtesting.trading.strategies import SoftTopk, TopkDropout
 
-EXCHANGE: dict[str, Any] = {
-    "deal_price": "open",
-    "limit_threshold": ("$open >= $limit_up", "$open <= $limit_down"),
-    "open_cost": 0.001,
-    "close_cost": 0.001,
-    "min_cost": 5.0,
-    "stamp_duty": {"2020-01-01": 0.001, "2024-10-08": 0.0005},
-    "trade_unit": 100,
-}
+HALVED_DUTY = {"2020-01-01": 0.001, "2024-10-08": 0.0005}
 TOPK = TopkDropout(
     topk=8, n_drop=2, hold_thresh=1, risk_degree=0.95, only_tradable=False, forbid_all_trade_at_limit=False
 )
@@ -41,7 +33,7 @@ def noise(small_market) -> pd.DataFrame:
 def simulated(market: Any, scores: pd.DataFrame, strategy: Any, account: float, **changes: Any) -> Any:
     from kronos_lab.backtesting.trading.portfolio import simulate
 
-    return simulate(market, scores, strategy, ExchangeSettings(**EXCHANGE | changes), account)
+    return simulate(market, scores, strategy, exchange_settings(**{"stamp_duty": HALVED_DUTY} | changes), account)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +67,7 @@ def hold_against_qlib(market: Any, scores: pd.DataFrame, monkeypatch: Any, accou
     monkeypatch.setattr(TopkDropoutStrategy, "generate_trade_decision", recorded)
     ledger = simulated(market, scores, TOPK, account, **changes)
     sessions, symbols = ledger.daily.index, list(scores.columns)
-    quotes = read_quotes(ExchangeSettings(**EXCHANGE | changes), symbols, sessions)
+    quotes = read_quotes(exchange_settings(**{"stamp_duty": HALVED_DUTY} | changes), symbols, sessions)
     accounts = Accounts(quotes, 2, account)  # the second one rests
     for number, session in enumerate(sessions):
         today = [order for order in orders if order[0] == session]
@@ -142,7 +134,7 @@ def test_they_trade_as_much_and_hold_as_many_as_ours(small_market, noise, monkey
     monkeypatch.setattr(Accounts, "__init__", lambda self, *given: (kept.append(self), made(self, *given))[1])
     held: list[np.ndarray] = []
     monkeypatch.setattr(Accounts, "close", _watching(Accounts.close, held))
-    found = random_portfolios(small_market, noise, ledger, ExchangeSettings(**EXCHANGE), 1e7, 20, seed=1)
+    found = random_portfolios(small_market, noise, ledger, exchange_settings(stamp_duty=HALVED_DUTY), 1e7, 20, seed=1)
     assert found is not None
     ours, theirs = ledger.daily["turnover"], found.turnover_LR
     assert theirs.index.equals(ledger.daily.index)
@@ -170,7 +162,7 @@ def test_only_what_was_scored_and_can_be_traded_changes_hands(small_market, nois
     held: list[Any] = []
     monkeypatch.setattr(Accounts, "close", _watching(Accounts.close, held))
     among = noise.where(np.random.default_rng(0).random(noise.shape) < 0.5)  # ours may hold others
-    random_portfolios(small_market, among, ledger, ExchangeSettings(**EXCHANGE), 1e7, 30, seed=1)
+    random_portfolios(small_market, among, ledger, exchange_settings(stamp_duty=HALVED_DUTY), 1e7, 30, seed=1)
     shares_LRN = np.stack([shares for shares, _ in held])
     price = small_market.wide(["open", "limit_up", "limit_down"], list(among.columns))
     days = ledger.daily.index
@@ -188,7 +180,7 @@ def test_only_what_was_scored_and_can_be_traded_changes_hands(small_market, nois
 def test_lots_hang_on_the_seed_alone_and_none_are_drawn_for_none(small_market, noise):
     scores = noise.iloc[:40]
     ledger = simulated(small_market, scores, TOPK, 1e7)
-    exchange = ExchangeSettings(**EXCHANGE)
+    exchange = exchange_settings(stamp_duty=HALVED_DUTY)
     first, again, other = (
         random_portfolios(small_market, scores, ledger, exchange, 1e7, 3, seed).net_return_LR for seed in (1, 1, 2)
     )
